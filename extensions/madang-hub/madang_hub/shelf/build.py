@@ -1,0 +1,234 @@
+"""Building images with the engine: ``docker build`` for what is stale, parents first.
+
+Builds run behind a site's certificates and mirrors: what this machine's pip, npm and certificate store
+say is handed in as BuildKit secrets, so that nothing of it stays in an image (see ``images/site`` and
+``docs/howto/mirrors-and-certificates.md``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from madang_hub.catalog import OUTSIDE_PARENT, Catalog, CatalogError
+from madang_hub.shelf import plan
+
+LABEL = "madang.inputs"
+SITE_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+CERTIFICATE_STORE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class BuildError(RuntimeError):
+    """An image cannot be built; the message names the step and what to do."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """One image after a build: its name and whether it was built or was fresh already."""
+
+    reference: str
+    fresh: bool
+
+    def __str__(self) -> str:
+        return f"{self.reference}: {'fresh' if self.fresh else 'built'}"
+
+
+def build(
+    catalog: Catalog,
+    root: Path,
+    names: Sequence[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> list[Built]:
+    """Build the stale ones of ``names`` (all if None) and of their ancestors.
+
+    Args:
+        environ: the environment for the ``docker`` command (``DOCKER_HOST``, ``PATH``).
+
+    Raises:
+        BuildError: a build failed, or the engine cannot be asked.
+        plan.UnknownImage: a name is not in the table.
+    """
+    wanted_names = plan.order(catalog, names)
+    base = _ensure_base(root, environ)
+    inputs = {n: plan.digest(root, plan.inputs_of(catalog, n)) for n in catalog.images}
+    wanted = plan.fingerprints(catalog, inputs, base)
+    present = {n: _label(catalog.reference(n), environ) for n in wanted_names}
+    to_build = plan.stale(wanted_names, wanted, present)
+    for number, name in enumerate(to_build, start=1):
+        reference = catalog.reference(name)
+        print(f"  building {reference} ({number} of {len(to_build)}) …", flush=True)
+        _build_one(catalog, root, name, wanted[name], environ)
+    return [Built(catalog.reference(n), n not in to_build) for n in wanted_names]
+
+
+def _build_one(
+    catalog: Catalog, root: Path, name: str, fingerprint: str, environ: Mapping[str, str]
+) -> None:
+    image = catalog.images[name]
+    parent = catalog.reference(image.parent) if image.parent in catalog.images else image.parent
+    with tempfile.TemporaryDirectory(prefix="madang-build-") as folder:
+        secrets = _site_secrets(Path(folder), environ, root / "build" / "env" / "tool" / "bin")
+        command = [
+            *("docker", "build", "--progress", "plain", "--pull=false"),
+            *("--file", str(root / image.folder / "Dockerfile")),
+            *("--tag", catalog.reference(name)),
+            *("--build-arg", f"PARENT={parent}", "--build-arg", f"NAME={name}"),
+            *("--build-arg", f"RELEASE={catalog.release}"),
+            *("--label", f"{LABEL}={fingerprint}"),
+            *("--label", f"org.opencontainers.image.title=madang/{name}"),
+            *("--label", f"org.opencontainers.image.version={catalog.release}"),
+            *("--label", f"org.opencontainers.image.revision={_revision(root)}"),
+            *("--label", "org.opencontainers.image.licenses=Apache-2.0"),
+            *secrets,
+            str(root),
+        ]
+        done = _run(command, {**environ, "DOCKER_BUILDKIT": "1"})
+    log = root / "build" / "log" / f"image-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    if done.returncode:
+        raise BuildError(explain(name, done.stdout + done.stderr, log.relative_to(root)))
+
+
+def explain(name: str, output: str, log: Path) -> str:
+    """Which step of the build of ``name`` failed, why as far as it can be told, and what to do."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    step = next((line for line in lines if "ERROR" in line or "failed to solve" in line), "")
+    hints = {
+        "No solution found": "the lock does not fit this Python; run `make locks`",
+        "Hash mismatch": "a package differs from its lock; check the mirror, or run `make locks`",
+        "certificate": "the site's certificates are missing; see docs/howto/mirrors-and-certificates.md",
+        "Could not resolve": "the build has no network; see docs/howto/mirrors-and-certificates.md",
+        "Failed to fetch": "a package cannot be had; check the network with `make doctor`",
+        "Unable to locate package": "the Debian mirror lacks a package; refresh it, or the base image "
+        "with `scripts/base-image --refresh`",
+        "no space left": "the engine's disk is full; `docker system prune` makes room",
+    }
+    found = next((hint for words, hint in hints.items() if words.lower() in output.lower()), "")
+    tail = "\n".join(lines[-8:])
+    return (
+        f"The image {name} cannot be built: {found or step or 'see the log'}.\n{tail}\n"
+        f"The whole log is in {log}."
+    )
+
+
+def _ensure_base(root: Path, environ: Mapping[str, str]) -> str:
+    """The identity of the outside image; it is fetched or made where it is missing."""
+    found = _image_id(OUTSIDE_PARENT, environ)
+    if not found:
+        done = _run([str(root / "scripts" / "base-image")], environ)
+        if done.returncode:
+            raise BuildError(f"{OUTSIDE_PARENT} is missing:\n{done.stderr.strip()}")
+        found = _image_id(OUTSIDE_PARENT, environ)
+    return found
+
+
+def _image_id(reference: str, environ: Mapping[str, str]) -> str:
+    done = _run(["docker", "image", "inspect", "--format", "{{.Id}}", reference], environ)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _label(reference: str, environ: Mapping[str, str]) -> str:
+    done = _run(
+        ["docker", "image", "inspect", "--format", "{{json .Config.Labels}}", reference], environ
+    )
+    if done.returncode:
+        if "no such image" not in done.stderr.lower():
+            raise BuildError(f"the engine cannot be asked for images: {done.stderr.strip()}")
+        return ""
+    return str((json.loads(done.stdout) or {}).get(LABEL, ""))
+
+
+def _revision(root: Path) -> str:
+    done = _run(["git", "-C", str(root), "rev-parse", "HEAD"], os.environ)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def _site_secrets(folder: Path, environ: Mapping[str, str], tools: Path) -> list[str]:
+    """BuildKit arguments that carry this machine's certificates and mirrors into a build."""
+    arguments = []
+    if CERTIFICATE_STORE.is_file() and any(SITE_CERTIFICATES.glob("*.crt")):
+        arguments += ["--secret", f"id=ca,src={CERTIFICATE_STORE}"]
+    mirrors = site_mirrors(environ, str(tools / "python"))
+    if mirrors:
+        file = folder / "mirrors"
+        file.write_text(
+            "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(mirrors.items())),
+            encoding="utf-8",
+        )
+        arguments += ["--secret", f"id=mirrors,src={file}"]
+    return arguments
+
+
+def site_mirrors(environ: Mapping[str, str], python: str = sys.executable) -> dict[str, str]:
+    """Package indexes that this machine's pip and npm are set to, as variables for pip, uv and npm.
+
+    What is not set is left out; files on this machine (``file://``) cannot be seen by a build.
+
+    Args:
+        python: an interpreter that has pip (the run-time environment, made by uv, has none).
+    """
+    found: dict[str, str] = {}
+    index = environ.get("PIP_INDEX_URL", "") or _setting(
+        [python, "-m", "pip", "config", "get", "global.index-url"], environ
+    )
+    if _is_mirror(index):
+        found["PIP_INDEX_URL"] = found["UV_DEFAULT_INDEX"] = index
+    registry = environ.get("NPM_CONFIG_REGISTRY", "") or _setting(
+        ["npm", "config", "get", "registry"], environ
+    )
+    if _is_mirror(registry):
+        found["NPM_CONFIG_REGISTRY"] = registry
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        for spelling in (name, name.lower()):
+            if value := environ.get(spelling, ""):
+                found[spelling] = value
+    return found
+
+
+def _is_mirror(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
+
+
+def _setting(command: list[str], environ: Mapping[str, str]) -> str:
+    try:
+        done = _run(command, environ)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _run(command: list[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``python -m madang_hub.shelf.build [NAME…]`` in a checkout."""
+    names = list(sys.argv[1:] if argv is None else argv)
+    root = Path(__file__).resolve().parents[4]
+    try:
+        catalog = Catalog.load(root / "images" / "images.toml")
+        for built in build(catalog, root, names or None):
+            print(built)
+    except (BuildError, CatalogError, plan.UnknownImage) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

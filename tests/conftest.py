@@ -1,0 +1,106 @@
+"""Fixtures of all tests: the container engine, and one Madang per mode for the whole run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+from support.deployment import Deployment
+from support.people import Person, newcomer
+
+STARTED: list[Deployment] = []
+CI = os.environ.get("CI") == "true"
+
+
+def missing(what: str) -> None:
+    """Skip on a developer's machine; in CI nothing may be missing."""
+    if CI:
+        pytest.fail(f"{what} is missing, and CI runs every test")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The container engine that tests use (``scripts/test`` brings up a private one)."""
+    try:
+        client = docker.DockerClient.from_env(timeout=120)
+        client.ping()
+    except DockerException:
+        missing("a container engine (run `make test`)")
+        raise
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def server_mode(
+    engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Madang in server mode."""
+    deployment = Deployment("server", tmp_path_factory.mktemp("server") / "data")
+    try:
+        STARTED.append(deployment)
+        deployment.up()
+        yield deployment
+    finally:
+        deployment.remove()
+
+
+@pytest.fixture(scope="session")
+def embedded_mode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Madang in embedded mode."""
+    deployment = Deployment("embedded", tmp_path_factory.mktemp("embedded") / "data")
+    try:
+        STARTED.append(deployment)
+        deployment.up()
+        yield deployment
+    finally:
+        deployment.remove()
+
+
+@pytest.fixture(
+    params=[pytest.param("server", marks=pytest.mark.engine), "embedded"], scope="session"
+)
+def madang(request: pytest.FixtureRequest) -> Deployment:
+    """Madang in each mode in turn."""
+    found: Deployment = request.getfixturevalue(f"{request.param}_mode")
+    return found
+
+
+@pytest.fixture(scope="session")
+def someone(madang: Deployment) -> Person:
+    """A person of this Madang with an account of their own."""
+    return newcomer(madang, "minji")
+
+
+@pytest.fixture(scope="session")
+def another(madang: Deployment) -> Person:
+    """A second person."""
+    return newcomer(madang, "james", language="en")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the last lines of every part of the Madang that it used."""
+    report = yield
+    if report.failed:
+        modes = {"server_mode": "server", "embedded_mode": "embedded"}
+        used = {mode for name, mode in modes.items() if name in getattr(item, "fixturenames", ())}
+        if "madang" in getattr(item, "fixturenames", ()):
+            used.add("server" if "server" in item.name else "embedded")
+        for deployment in STARTED:
+            if deployment.mode in used:
+                report.sections.append((f"logs of {deployment.mode} mode", deployment.logs()))
+    return report

@@ -1,0 +1,1 @@
+"""What tests share: a whole Madang (``deployment``), people who use it (``people``), the engine."""

@@ -1,0 +1,145 @@
+"""A real Madang for tests: started by the same command that `make up` runs, on ports of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).resolve().parents[2]
+Mode = Literal["server", "embedded"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [int(s.getsockname()[1]) for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Return when ``condition()`` is true; fail with ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s in vain: {what}")
+        time.sleep(0.1)
+
+
+@dataclass
+class Deployment:
+    """One installation; ``data`` is its own folder, names and ranges do not meet others'."""
+
+    mode: Mode
+    data: Path
+    instance: str = field(default_factory=lambda: f"t{secrets.token_hex(3)}")
+    network: str = "10.214.0.0/20"
+    bridge_prefix: str = "mdt"
+    admin: str = "operator"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.port, self.hub_port, self.proxy_api_port, self.tracking_port = free_ports(4)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        own = {k: v for k, v in os.environ.items() if not k.startswith("MADANG_")}
+        return {
+            **own,
+            "MADANG_MODE": self.mode,
+            "MADANG_DATA": str(self.data),
+            "MADANG_INSTANCE": self.instance,
+            "MADANG_PORT": str(self.port),
+            "MADANG_HUB_PORT": str(self.hub_port),
+            "MADANG_PROXY_API_PORT": str(self.proxy_api_port),
+            "MADANG_TRACKING_PORT": str(self.tracking_port),
+            "MADANG_NETWORK": self.network,
+            "MADANG_BRIDGE_PREFIX": self.bridge_prefix,
+            "MADANG_ADMIN": self.admin,
+            **self.extra,
+        }
+
+    def madang(self, *words: str, check: bool = True, stdin: str = "") -> str:
+        """Run ``madang WORDS``; its output (stdout and stderr)."""
+        done = subprocess.run(
+            [str(ROOT / "scripts" / "madang"), *words],
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        if check and done.returncode:
+            raise AssertionError(f"madang {' '.join(words)} failed:\n{output}\n{self.logs()}")
+        return output
+
+    def up(self) -> str:
+        return self.madang("up")
+
+    def down(self) -> None:
+        self.madang("down")
+
+    def remove(self) -> None:
+        """Stop it and delete its data, also after a failed start."""
+        try:
+            self.madang("reset", "--yes")
+        finally:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def one_time_password(self, output: str) -> str:
+        """The one-time password that a command printed."""
+        words = output.split()
+        return words[words.index("password:" if "password:" in words else "password") + 1]
+
+    def compose(self, *words: str) -> str:
+        """``docker compose WORDS`` for this stack."""
+        environ = {
+            **self.environ,
+            "MADANG_BIND": "",
+            "MADANG_PUBLIC_URL": "",
+            "MADANG_LANGUAGE": "ko",
+            "MADANG_START_TIMEOUT": "120",
+            "MADANG_RELEASE": "0",
+            "MADANG_ENGINE_SOCKET": "/dev/null",
+            "COMPOSE_PROJECT_NAME": self.instance,
+        }
+        done = subprocess.run(
+            ["docker", "compose", "--file", str(ROOT / "docker-compose.yml"), *words],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    def logs(self) -> str:
+        """The last lines of every part, for a failed test."""
+        if self.mode == "server":
+            return self.compose("logs", "--tail", "60")
+        parts = []
+        for log in sorted((self.data / "log").glob("*.log")):
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-60:])
+            parts.append(f"== {log.name}\n{tail}")
+        return "\n".join(parts)
+
+
+def python() -> str:
+    return sys.executable
