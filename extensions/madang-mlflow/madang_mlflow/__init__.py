@@ -1,0 +1,3 @@
+"""See the package description in pyproject.toml."""
+
+__version__ = "0.1.0"
