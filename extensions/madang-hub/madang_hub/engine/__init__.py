@@ -1,0 +1,1 @@
+"""The filtered way from the Hub to the engine: rules in ``policy``, server in ``gateway``."""

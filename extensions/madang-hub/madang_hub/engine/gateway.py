@@ -1,0 +1,395 @@
+"""The container engine as the Hub may see it: ``python -m madang_hub.engine.gateway``.
+
+An HTTP server on a UNIX socket in front of the engine's own. What passes is decided in ``policy``;
+here requests are read, subjects are looked up, and answers are carried back as they come (logs are
+a stream). A refusal is answered with 403 and a sentence (which docker-py shows) and logged in one
+line; bodies are never logged, because the environment of a server holds its token.
+
+``GET /health`` says whether the engine answers; it passes nothing on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from madang_hub.catalog import Catalog, CatalogError
+from madang_hub.engine import policy
+from madang_hub.places import Places
+from madang_hub.settings import Settings, SettingsError
+
+log = logging.getLogger("madang.engine")
+
+LOOKUP_TIMEOUT = 30.0
+"""Seconds for asking the engine about a subject."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds until an engine that does not take a connection counts as unreachable."""
+
+FAREWELL = 2.0
+"""Seconds that answers under way (logs that are followed) get when the gateway is stopped."""
+
+REMEMBERED = 4096
+"""How many ids of our containers are remembered. What an id belongs to never changes."""
+
+UNREACHABLE = (
+    "the container engine does not answer; see 'systemctl status docker' and 'madang doctor'"
+)
+_CARRIED = ("Content-Type", "Api-Version", "Ostype", "Docker-Experimental")
+
+
+def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -> policy.Rules:
+    """What the settings and the table say that user servers may be.
+
+    The limits are those of the table's largest size.
+    """
+    sizes = catalog.sizes.values()
+    return policy.Rules(
+        images=frozenset(catalog.reference(e.image) for e in catalog.environments.values()),
+        homes=PurePosixPath(homes or Places(settings, "server").homes),
+        pool=settings.network,
+        instance=settings.instance,
+        prefix=f"{settings.instance}-user-",
+        bridge_prefix=settings.bridge_prefix,
+        max_memory=max(size.memory for size in sizes),
+        max_cpu=max(size.cpu for size in sizes),
+        max_pids=max(size.pids for size in sizes),
+    )
+
+
+def _answer(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)
+
+
+class _NotOursError(Exception):
+    """The subject is not a user server's."""
+
+
+class _EngineSaidError(Exception):
+    """The engine's own answer about a subject, to be given back as it is (404 and the like)."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.status, self.body = status, body
+
+
+class Gateway:
+    """The handler. ``engine`` is the path of the engine's socket.
+
+    ``check_homes`` looks, before a container is created, that the home is a real folder; it needs
+    the homes at the same path as the engine sees them.
+    """
+
+    def __init__(self, engine: Path, rules: policy.Rules, *, check_homes: bool = False) -> None:
+        self.engine = engine
+        self.rules = rules
+        self.check_homes = check_homes
+        self._ours: OrderedDict[str, None] = OrderedDict()
+        self._session: aiohttp.ClientSession | None = None
+
+    def app(self) -> web.Application:
+        """The aiohttp application: every path goes to :meth:`handle`, except the health check."""
+        app = web.Application(client_max_size=policy.MAX_BODY)
+        app.cleanup_ctx.append(self._life)
+        app.router.add_get("/health", self.health)
+        app.router.add_route("*", "/{rest:.*}", self.handle)
+        return app
+
+    async def _life(self, _: web.Application) -> Any:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(self.engine), limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        yield
+        await self._session.close()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        limit: float | None = None,
+    ) -> Any:
+        assert self._session is not None  # noqa: S101  # _life ran before any request
+        url = URL.build(scheme="http", host="engine", path=path, encoded=True).with_query(query)
+        headers = {"Accept-Encoding": "identity"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._session.request(
+            method,
+            url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=limit, connect=CONNECT_TIMEOUT),
+        )
+
+    # ---- requests -------------------------------------------------------------------------
+
+    async def health(self, _: web.Request) -> web.Response:
+        """200 while the engine answers, 503 with the reason otherwise."""
+        try:
+            async with self._ask("GET", "/_ping", limit=CONNECT_TIMEOUT) as reply:
+                if reply.status == 200:
+                    return web.json_response({"engine": "ok"})
+                return _answer(503, f"the container engine answers {reply.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return _answer(503, UNREACHABLE)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Decide, look up the subject, ask the engine, carry its answer back."""
+        path, _, query = request.raw_path.partition("?")
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return self._refuse(request, f"the body is larger than {policy.MAX_BODY} bytes")
+        decision = policy.decide(request.method, path, query, body, self.rules)
+        if not decision.allow:
+            return self._refuse(request, decision.reason)
+        try:
+            if decision.call == "create" and self.check_homes and decision.body:
+                await asyncio.to_thread(real_homes, json.loads(decision.body), self.rules)
+            path = decision.path
+            if decision.subject is not None:
+                path = await self._own_path(decision)
+            return await self._pass_on(request, decision, path)
+        except policy.Refused as refusal:
+            return self._refuse(request, str(refusal))
+        except _NotOursError:
+            return self._refuse(request, "this is not a user server of this installation")
+        except _EngineSaidError as answer:
+            return web.Response(
+                status=answer.status, body=answer.body, content_type="application/json"
+            )
+        except TimeoutError:
+            log.error("engine: no answer to %s in time", decision.call)
+            return _answer(504, "the container engine did not answer in time; try again")
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            log.error("engine: %s: %s", decision.call, error)
+            return _answer(502, UNREACHABLE)
+        except aiohttp.ClientError as error:
+            log.error("engine: %s: %s", decision.call, error)
+            return _answer(502, "the container engine gave an answer that cannot be read")
+
+    def _refuse(self, request: web.Request, reason: str) -> web.Response:
+        # ascii() leaves no character that could start a new line of the log
+        log.warning("refused %s %s: %s", request.method, ascii(request.path)[:200], reason)
+        return _answer(403, f"Madang's engine gateway refused this: {reason}")
+
+    async def _own_path(self, decision: policy.Decision) -> str:
+        """The path with the subject's id, once the subject is known to be ours."""
+        subject = decision.subject
+        assert subject is not None  # noqa: S101  # the caller looked
+        if subject.ref in self._ours:
+            return decision.path
+        version = decision.path[: decision.path.index(f"/{subject.kind}s/")]
+        suffix = "/json" if subject.kind == "container" else ""
+        async with self._ask(
+            "GET", f"{version}/{subject.kind}s/{subject.ref}{suffix}", limit=LOOKUP_TIMEOUT
+        ) as reply:
+            text = await reply.read()
+            if reply.status != 200:
+                raise _EngineSaidError(reply.status, text)
+        found = _read(text)
+        if subject.kind == "container":
+            ours = policy.is_our_container(found, self.rules)
+        else:
+            ours = policy.is_our_network(found, self.rules)
+        if not ours:
+            raise _NotOursError
+        identity = str(found["Id"])
+        if subject.kind == "container":
+            self._remember(identity)
+        return policy.path_for(decision, identity)
+
+    def _remember(self, identity: str) -> None:
+        self._ours[identity] = None
+        while len(self._ours) > REMEMBERED:
+            self._ours.popitem(last=False)
+
+    async def _pass_on(
+        self, request: web.Request, decision: policy.Decision, path: str
+    ) -> web.StreamResponse:
+        async with self._ask(request.method, path, decision.query, decision.body) as reply:
+            headers = {name: reply.headers[name] for name in _CARRIED if name in reply.headers}
+            if decision.call == "create":
+                text = await reply.read()
+                if reply.status == 201:
+                    self._remember(str(_read(text)["Id"]))
+                return web.Response(status=reply.status, body=text, headers=headers)
+            response = web.StreamResponse(status=reply.status, headers=headers)
+            await response.prepare(request)
+            async for chunk in reply.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+
+def _read(text: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+        if isinstance(value, dict) and isinstance(value.get("Id"), str):
+            return value
+    except ValueError:
+        pass
+    raise aiohttp.ClientPayloadError("the engine's answer has no Id")
+
+
+def real_homes(body: Mapping[str, Any], rules: policy.Rules) -> None:
+    """Look that every home that ``body`` mounts is a folder, not a link to another place.
+
+    Raises:
+        policy.Refused: it is a link, no folder, or not there.
+    """
+    for bind in body["HostConfig"]["Binds"]:
+        source = Path(bind.split(":")[0])
+        if PurePosixPath(source).parent != rules.homes:
+            continue
+        try:
+            mode = source.lstat().st_mode
+        except OSError as error:
+            raise policy.Refused(f"the home cannot be looked at ({error.strerror})") from error
+        if not stat.S_ISDIR(mode):
+            raise policy.Refused("the home is not a folder")
+
+
+# ---- the program ---------------------------------------------------------------------------------
+
+
+def bound(listen: Path, group: int | None) -> socket.socket:
+    """A socket at ``listen``, mode 0660, of ``group`` if given; nobody can connect before that holds.
+
+    A socket that an earlier run left behind is replaced.
+
+    Raises:
+        FileExistsError: something that is not a socket is in its place.
+    """
+    if listen.is_socket():
+        listen.unlink()
+    elif listen.exists():
+        raise FileExistsError(f"{listen} exists and is not a socket; move it away")
+    endpoint = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o777)
+    try:
+        endpoint.bind(str(listen))
+    finally:
+        os.umask(before)
+    if group is not None:
+        os.chown(listen, -1, group)
+    listen.chmod(0o660)
+    endpoint.setblocking(False)
+    return endpoint
+
+
+async def serve(
+    gateway: Gateway,
+    listen: Path,
+    group: int | None,
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+) -> None:
+    """Serve on the socket ``listen`` (see :func:`bound`) until ``stop``; set ``ready`` when it does."""
+    runner = web.AppRunner(
+        gateway.app(), access_log=None, handler_cancellation=True, shutdown_timeout=FAREWELL
+    )
+    await runner.setup()
+    endpoint = bound(listen, group)
+    try:
+        await web.SockSite(runner, endpoint).start()
+        log.info("listening on %s for the engine at %s", listen, gateway.engine)
+        if ready is not None:
+            ready.set()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(listen.unlink, missing_ok=True)
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m madang_hub.engine.gateway",
+        description="The filtered way to the container engine. Settings: MADANG_* (see "
+        "docs/reference/settings.md).",
+    )
+    parser.add_argument(
+        "--engine",
+        default=os.environ.get("MADANG_ENGINE", "unix:///var/run/docker.sock"),
+        help="the engine's own socket (default: MADANG_ENGINE, else unix:///var/run/docker.sock)",
+    )
+    parser.add_argument(
+        "--listen", type=Path, help="socket to make (default: run/engine/engine.sock of the data)"
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path(os.environ.get("MADANG_ROOT", ".")),
+        help="folder of madang.env and images/images.toml (default: MADANG_ROOT, else this folder)",
+    )
+    parser.add_argument("--catalog", type=Path, help="the table (default: images/images.toml)")
+    parser.add_argument(
+        "--homes", type=Path, help="folder of homes as the engine sees it (default: of the data)"
+    )
+    parser.add_argument("--group", type=int, help="group id that may use the socket")
+    parser.add_argument(
+        "--check-homes",
+        action="store_true",
+        help="refuse a home that is a link; the homes must be mounted here at the same path",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until a TERM or INT signal; 2 if something is set wrongly (said in one line each)."""
+    arguments = _arguments(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    if not arguments.engine.startswith("unix://"):
+        log.error("--engine must be unix:///path/of/the/socket")
+        return 2
+    try:
+        settings = Settings.load(arguments.root)
+        catalog = Catalog.load(arguments.catalog or arguments.root / "images" / "images.toml")
+    except (SettingsError, CatalogError) as error:
+        log.error("%s", error)
+        return 2
+    gateway = Gateway(
+        Path(arguments.engine.removeprefix("unix://")),
+        rules_for(settings, catalog, arguments.homes),
+        check_homes=arguments.check_homes,
+    )
+    listen = arguments.listen or Places(settings, "server").engine_socket
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(gateway, listen, arguments.group, stop)
+
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        log.error("cannot listen on %s: %s", listen, error)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,100 @@
+"""The networks of user servers on the engine: taken at a start, dropped after the end.
+
+The adapter beside the rules of ``networks.py``. It has a client and threads of its own: DockerSpawner has
+one thread for all its Docker calls, and a network takes as long to make as a container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from ipaddress import IPv4Network
+from typing import Any
+
+import docker
+import docker.utils
+from docker.errors import APIError, NotFound
+
+from madang_hub.isolation import networks
+
+
+class NetworkPool:
+    """Which networks of ``pool`` are in use, as this process knows it; the engine is asked once."""
+
+    def __init__(self, pool: IPv4Network, *, instance: str, prefix: str) -> None:
+        self._pool = pool
+        self._instance = instance
+        self._prefix = prefix
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="networks")
+        self._client: docker.APIClient | None = None
+        self._used: set[int] | None = None
+        self._lock = asyncio.Lock()
+
+    def plan(self, index: int) -> networks.NetworkPlan:
+        """The network with this ``index``."""
+        return networks.plan(self._pool, index, instance=self._instance, prefix=self._prefix)
+
+    async def take(self) -> networks.NetworkPlan:
+        """A free network's plan, which nobody else gets until :meth:`drop`; it is not made yet.
+
+        Raises:
+            networks.PoolExhausted: all are in use.
+            docker.errors.DockerException: the engine cannot be asked which are.
+        """
+        async with self._lock:
+            if self._used is None:
+                self._used = await self._in_use()
+            index = networks.next_free(self._used, self._pool)
+            self._used.add(index)
+        return self.plan(index)
+
+    async def make(self, plan: networks.NetworkPlan) -> None:
+        """Make the network on the engine."""
+        await self._call(lambda client: client.create_network(**networks.create_kwargs(plan)))
+
+    async def drop(self, container: str, index: int) -> None:
+        """Remove ``container`` (an id, or empty) and its network (-1: none); others may have its place.
+
+        What is gone already is passed over.
+
+        Raises:
+            docker.errors.DockerException, requests.exceptions.ConnectionError: not removed yet.
+        """
+        if container:
+            with suppress(NotFound):
+                await self._call(lambda c: c.remove_container(container, v=True, force=True))
+        if index >= 0:
+            name = self.plan(index).name
+            with suppress(NotFound):
+                await self._call(lambda c: c.remove_network(name))
+            if self._used is not None:
+                self._used.discard(index)
+
+    async def _in_use(self) -> set[int]:
+        """Ask the engine which networks there are; remove those that a crash left behind."""
+        label = {"label": f"{networks.INSTANCE_LABEL}={self._instance}"}
+        found = await self._call(lambda client: client.networks(filters=label))
+        used = set()
+        for name in (str(network["Name"]) for network in found):
+            index = networks.index_of(name, instance=self._instance)
+            if index is not None and not await self._removed(name):
+                used.add(index)
+        return used
+
+    async def _removed(self, name: str) -> bool:
+        try:
+            await self._call(lambda client: client.remove_network(name))
+        except APIError:
+            return False  # a container is on it
+        return True
+
+    def _call(self, call: Callable[[docker.APIClient], Any]) -> asyncio.Future[Any]:
+        def run() -> Any:
+            if self._client is None:
+                environment = docker.utils.kwargs_from_env()
+                self._client = docker.APIClient(version="auto", **environment)
+            return call(self._client)
+
+        return asyncio.get_running_loop().run_in_executor(self._threads, run)

@@ -1,0 +1,401 @@
+"""The engine's gateway in front of a stand-in engine, with docker-py as the client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import aiohttp
+import docker
+import pytest
+from aiohttp import web
+from docker.errors import APIError, NotFound
+from docker.types import LogConfig
+
+from madang_hub.catalog import Catalog
+from madang_hub.engine import gateway as gateway_module
+from madang_hub.engine.gateway import Gateway, bound, main, real_homes, rules_for, serve
+from madang_hub.engine.policy import Refused, Rules
+from madang_hub.isolation import networks
+from madang_hub.settings import Settings
+
+T = TypeVar("T")
+OURS, STACK = "a" * 64, "b" * 64
+POOL = IPv4Network("10.213.0.0/20")
+
+
+@dataclass
+class StandIn:
+    """An engine that knows two containers and two networks, and remembers what it was asked."""
+
+    socket: Path
+    asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    more_log: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def calls(self, method: str) -> list[str]:
+        return [path for verb, path, _, _ in self.asked if verb == method]
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.asked.append((request.method, request.path, dict(request.query), body))
+        path = request.path
+        labels = {"madang.instance": "madang", "madang.user": "alice"}
+        containers = {
+            OURS: {
+                "Id": OURS,
+                "Name": "/madang-user-alice",
+                "Config": {"Labels": labels, "Tty": False},
+            },
+            STACK: {"Id": STACK, "Name": "/madang-database", "Config": {"Labels": {}}},
+        }
+        names = {"madang-user-alice": OURS, "madang-database": STACK}
+        parts = path.split("/")
+        if path == "/version":
+            return web.json_response({"ApiVersion": "1.45", "Version": "stand-in"})
+        if path == "/_ping":
+            return web.Response(text="OK", headers={"Api-Version": "1.45", "Set-Cookie": "a=b"})
+        if path.endswith(("/containers/create", "/networks/create")):
+            return web.json_response({"Id": OURS, "Warnings": []}, status=201)
+        if path.endswith("/containers/json") or path.endswith("/networks"):
+            return web.json_response([])
+        ref = names.get(parts[3], parts[3])
+        if parts[2] == "networks":
+            owner = {"madang-u-1": "madang", "bridge": ""}.get(ref, "")
+            if ref == "bridge" or owner or ref == "c" * 64:
+                if request.method == "DELETE":
+                    return web.Response(status=204)
+                found = {"madang.instance": owner, "madang.network": "1"}
+                return web.json_response({"Id": "c" * 64, "Name": ref, "Labels": found})
+            return web.json_response({"message": f"network {ref} not found"}, status=404)
+        if ref not in containers:
+            return web.json_response({"message": f"No such container: {ref}"}, status=404)
+        if path.endswith("/logs"):
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"\x01\0\0\0\0\0\0\x06first\n")
+            await self.more_log.wait()
+            await response.write(b"\x01\0\0\0\0\0\0\x07second\n")
+            await response.write_eof()
+            return response
+        if path.endswith("/json"):
+            return web.json_response(containers[ref])
+        return web.Response(status=204)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # a socket's path may have 107 characters, which pytest's own folders can exceed
+    made = Path(tempfile.mkdtemp(prefix="madang-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def rules(folder: Path) -> Rules:
+    return Rules(frozenset({"madang/lab:1"}), PurePosixPath(folder / "homes"), POOL)
+
+
+@pytest.fixture
+async def engine(folder: Path) -> AsyncIterator[StandIn]:
+    standin = StandIn(folder / "engine.sock")
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", standin.answer)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.UnixSite(runner, str(standin.socket)).start()
+    yield standin
+    standin.more_log.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def listening(folder: Path, engine: StandIn, rules: Rules) -> AsyncIterator[Path]:
+    stop, ready = asyncio.Event(), asyncio.Event()
+    path = folder / "gate.sock"
+    gateway = Gateway(engine.socket, rules, check_homes=True)
+    task = asyncio.create_task(serve(gateway, path, None, stop, ready))
+    async with asyncio.timeout(10):
+        await ready.wait()
+    yield path
+    stop.set()
+    await task
+    assert not await asyncio.to_thread(path.exists)
+
+
+@pytest.fixture
+async def client(listening: Path) -> AsyncIterator[docker.APIClient]:
+    made = await asyncio.to_thread(docker.APIClient, f"unix://{listening}", version="auto")
+    yield made
+    await asyncio.to_thread(made.close)
+
+
+async def do(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    return await asyncio.to_thread(call, *args, **kwargs)
+
+
+def wanted(client: docker.APIClient, homes: PurePosixPath) -> dict[str, Any]:
+    plan = networks.plan(POOL, 1)
+    host = client.create_host_config(
+        network_mode=plan.name,
+        binds={f"{homes}/alice": {"bind": "/home/madang", "mode": "rw"}},
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit=2**30,
+        memswap_limit=2**30,
+        cpu_quota=100_000,
+        cpu_period=100_000,
+        pids_limit=512,
+        read_only=True,
+        init=True,
+        auto_remove=False,
+        links={},
+        mounts=[],
+        tmpfs={"/tmp": "rw,nosuid,nodev,size=1048576"},
+        extra_hosts={"hub.madang": str(plan.gateway)},
+        log_config=LogConfig(type="json-file", config={"max-size": "5m", "max-file": "2"}),
+    )
+    endpoint = client.create_endpoint_config(ipv4_address=str(plan.address))
+    return {
+        "image": "madang/lab:1",
+        "command": ["jupyterhub-singleuser"],
+        "user": "1000:1000",
+        "environment": {"JUPYTERHUB_API_TOKEN": "very-secret"},
+        "volumes": ["/home/madang"],
+        "ports": {"8888/tcp": None},
+        "name": "madang-user-alice",
+        "labels": {"madang.instance": "madang", "madang.user": "alice"},
+        "host_config": host,
+        "networking_config": client.create_networking_config({plan.name: endpoint}),  # type: ignore[arg-type]
+    }
+
+
+async def test_the_life_of_a_server(
+    client: docker.APIClient, engine: StandIn, rules: Rules
+) -> None:
+    await do(Path(rules.homes / "alice").mkdir, parents=True)
+    await do(client.create_network, **networks.create_kwargs(networks.plan(POOL, 1)))
+    made = await do(client.create_container, **wanted(client, rules.homes))
+    assert made["Id"] == OURS
+    await do(client.start, OURS)
+    await do(client.inspect_container, "madang-user-alice")
+    await do(client.stop, OURS, timeout=3)
+    await do(client.remove_container, OURS, v=True)
+    await do(client.remove_network, "madang-u-1")
+    assert engine.calls("POST") == [
+        "/v1.45/networks/create",
+        "/v1.45/containers/create",
+        f"/v1.45/containers/{OURS}/start",
+        f"/v1.45/containers/{OURS}/stop",
+    ]
+    # names have become ids
+    assert engine.calls("DELETE") == [f"/v1.45/containers/{OURS}", "/v1.45/networks/" + "c" * 64]
+    sent = next(json.loads(b) for _, p, _, b in engine.asked if p.endswith("containers/create"))
+    assert sent["HostConfig"]["RestartPolicy"]["Name"] == "no"
+
+
+async def test_refusals_reach_the_client_and_the_log_without_secrets(
+    client: docker.APIClient, engine: StandIn, rules: Rules, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = len(engine.asked)
+    body = wanted(client, rules.homes)
+    body["host_config"]["Privileged"] = True
+    with caplog.at_level(logging.INFO), pytest.raises(APIError) as refusal:
+        await do(client.create_container, **body)
+    assert refusal.value.status_code == 403
+    assert "HostConfig.Privileged may not be set" in str(refusal.value.explanation)
+    assert len(engine.asked) == asked
+    line = next(r.getMessage() for r in caplog.records if "refused" in r.getMessage())
+    assert line == ("refused POST '/v1.45/containers/create': HostConfig.Privileged may not be set")
+    assert "very-secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "method", ["stop", "kill", "remove_container", "inspect_container", "logs"]
+)
+async def test_the_stack_itself_is_out_of_reach(
+    client: docker.APIClient, engine: StandIn, method: str
+) -> None:
+    for ref in ("madang-database", STACK):
+        asked = len(engine.asked)
+        with pytest.raises(APIError) as refusal:
+            await do(getattr(client, method), ref)
+        assert refusal.value.status_code == 403
+        # looked at, and left alone
+        assert {(m, p) for m, p, _, _ in engine.asked[asked:]} == {
+            ("GET", f"/v1.45/containers/{ref}/json")
+        }
+
+
+async def test_networks_of_others_are_out_of_reach(
+    client: docker.APIClient, engine: StandIn
+) -> None:
+    with pytest.raises(APIError) as refusal:
+        await do(client.remove_network, "bridge")
+    assert refusal.value.status_code == 403
+    assert engine.calls("DELETE") == []
+
+
+async def test_what_is_not_there_is_not_found(client: docker.APIClient) -> None:
+    with pytest.raises(NotFound, match="No such container"):
+        await do(client.inspect_container, "madang-user-nobody")
+    with pytest.raises(NotFound):
+        await do(client.remove_network, "madang-u-9")
+
+
+async def test_lists_are_filtered(client: docker.APIClient, engine: StandIn) -> None:
+    await do(client.containers, all=True)
+    await do(client.networks, filters={"label": "madang.instance=madang"})
+    for _, path, query, _ in engine.asked[-2:]:
+        assert json.loads(query["filters"]) == {"label": ["madang.instance=madang"]}, path
+
+
+async def test_other_calls_never_arrive(client: docker.APIClient, engine: StandIn) -> None:
+    asked = len(engine.asked)
+    for call in (client.info, client.images, client.volumes, client.df):
+        with pytest.raises(APIError) as refusal:
+            await do(call)
+        assert refusal.value.status_code == 403
+    with pytest.raises(APIError):
+        await do(client.exec_create, OURS, "sh")
+    assert len(engine.asked) == asked
+
+
+async def test_logs_come_as_they_are_written(client: docker.APIClient, engine: StandIn) -> None:
+    stream = await do(client.logs, OURS, stream=True, follow=True)
+    assert await do(next, stream) == b"first\n"
+    engine.more_log.set()
+    assert await do(list, stream) == [b"second\n"]
+
+
+async def test_a_link_in_place_of_a_home_is_refused(
+    client: docker.APIClient, engine: StandIn, rules: Rules
+) -> None:
+    await do(Path(rules.homes).mkdir)
+    await do(Path(rules.homes / "alice").symlink_to, "/")
+    with pytest.raises(APIError) as refusal:
+        await do(client.create_container, **wanted(client, rules.homes))
+    assert refusal.value.status_code == 403
+    assert not [p for p in engine.calls("POST") if p.endswith("create")]
+
+
+def test_homes_that_are_missing_or_files(folder: Path) -> None:
+    rules = Rules(frozenset(), PurePosixPath(folder), POOL)
+    body = {"HostConfig": {"Binds": [f"{folder}/a:/home/madang:rw"]}}
+    with pytest.raises(Refused, match="No such file"):
+        real_homes(body, rules)
+    (folder / "a").write_text("")
+    with pytest.raises(Refused, match="not a folder"):
+        real_homes(body, rules)
+
+
+async def test_the_socket_is_for_owner_and_group_only(listening: Path) -> None:
+    assert stat.S_IMODE((await do(listening.stat)).st_mode) == 0o660
+
+
+def test_an_old_socket_is_replaced_and_a_file_is_not(folder: Path) -> None:
+    bound(folder / "s", None).close()
+    bound(folder / "s", None).close()
+    (folder / "f").write_text("mine")
+    with pytest.raises(FileExistsError, match="not a socket"):
+        bound(folder / "f", None)
+
+
+async def get(listening: Path, path: str) -> tuple[int, Any, Any]:
+    connector = aiohttp.UnixConnector(str(listening))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.get(f"http://engine{path}") as reply,
+    ):
+        return reply.status, await reply.text(), reply.headers
+
+
+async def test_only_needed_headers_come_back(listening: Path) -> None:
+    status, _, headers = await get(listening, "/_ping")
+    assert status == 200
+    assert headers["Api-Version"] == "1.45"
+    assert "Set-Cookie" not in headers
+
+
+async def test_health_says_whether_the_engine_answers(listening: Path) -> None:
+    status, text, _ = await get(listening, "/health")
+    assert (status, json.loads(text)) == (200, {"engine": "ok"})
+
+
+async def test_a_body_beyond_the_limit(listening: Path, engine: StandIn) -> None:
+    connector = aiohttp.UnixConnector(str(listening))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post("http://engine/v1.45/containers/create", data=b" " * 2**20) as reply,
+    ):
+        assert reply.status == 403
+        assert "larger" in await reply.text()
+
+
+async def test_an_engine_that_is_gone(folder: Path, rules: Rules) -> None:
+    stop, ready = asyncio.Event(), asyncio.Event()
+    gateway = Gateway(folder / "nothing.sock", rules)
+    task = asyncio.create_task(serve(gateway, folder / "gate.sock", None, stop, ready))
+    async with asyncio.timeout(10):
+        await ready.wait()
+    for path, expected in [("/health", 503), ("/v1.45/containers/json", 502), ("/version", 502)]:
+        status, text, _ = await get(folder / "gate.sock", path)
+        assert status == expected
+        assert "madang doctor" in json.loads(text)["message"]
+    stop.set()
+    await task
+
+
+async def test_an_engine_that_hangs(
+    folder: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "LOOKUP_TIMEOUT", 0.2)
+    release = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang, folder / "engine.sock")
+    stop, ready = asyncio.Event(), asyncio.Event()
+    gateway = Gateway(folder / "engine.sock", rules)
+    task = asyncio.create_task(serve(gateway, folder / "gate.sock", None, stop, ready))
+    async with asyncio.timeout(10):
+        await ready.wait()
+    status, text, _ = await get(folder / "gate.sock", "/v1.45/containers/x/logs")
+    assert status == 504
+    assert "in time" in text
+    release.set()
+    stop.set()
+    await task
+    server.close()
+    await server.wait_closed()
+
+
+def test_rules_follow_settings_and_table() -> None:
+    catalog = Catalog.load(Path(__file__).parents[2] / "images" / "images.toml")
+    settings = Settings.model_validate({"data": "/data", "instance": "second"})
+    rules = rules_for(settings, catalog)
+    assert rules.images == {f"madang/lab:{catalog.release}"}
+    assert rules.homes == PurePosixPath("/data/homes")
+    assert rules.prefix == "second-user-"
+    assert rules.max_memory == max(size.memory for size in catalog.sizes.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--engine", "tcp://1.2.3.4"], "--engine"), (["--catalog", "/nowhere"], "cannot be read")],
+)
+def test_wrong_settings_end_with_a_sentence(
+    arguments: list[str], says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(arguments) == 2
+    assert says in caplog.text
