@@ -1,0 +1,1 @@
+"""What people see: templates, static files, translations, and how the Hub is told about them."""
