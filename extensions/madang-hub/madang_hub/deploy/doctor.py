@@ -1,0 +1,251 @@
+"""``make doctor``: what is missing or wrong on this machine, in plain words, and how to mend it.
+
+Each check is a plain function ``(Subject) -> Finding``; add a row to ``CHECKS``.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Literal
+
+from madang_hub.catalog import Catalog, CatalogError
+from madang_hub.deploy.engine import EngineFacts, ModeError, decide
+from madang_hub.places import Places
+
+Level = Literal["good", "note", "bad"]
+NEED_FREE = {"server": 12 * 2**30, "embedded": 4 * 2**30}
+"""Bytes of free disk for images, environments and first data."""
+_NO_INDEX = "Builds need a package index: see docs/howto/mirrors-and-certificates.md for mirrors and proxies"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; ``mend`` says what to do about a bad one."""
+
+    level: Level
+    what: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at. ``running``: Madang itself holds its ports."""
+
+    places: Places
+    facts: EngineFacts
+    root: Path
+    running: bool
+
+
+def _mode(s: Subject) -> Finding:
+    try:
+        mode, why = decide(s.places.settings.mode, s.facts)
+    except ModeError as error:
+        return Finding("bad", str(error), "Mend the engine, or set MADANG_MODE=embedded")
+    return Finding("good", f"{mode} mode: {why}")
+
+
+def _python(s: Subject) -> Finding:
+    return Finding("good", f"Python {platform.python_version()}")
+
+
+def _catalog(s: Subject) -> Finding:
+    try:
+        catalog = Catalog.load(s.root / "images" / "images.toml")
+    except CatalogError as error:
+        return Finding(
+            "bad", f"the table of environments is wrong:\n{error}", "Correct the lines named"
+        )
+    return Finding("good", f"environments: {', '.join(catalog.environments)}")
+
+
+def port_taken(address: str, port: int) -> str:
+    """Why ``port`` cannot be listened on (empty when it can)."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return "another program listens there"
+            if error.errno == errno.EACCES:
+                return "this account may not use ports below 1024"
+            return error.strerror or str(error)
+    return ""
+
+
+def _ports(s: Subject) -> Finding:
+    settings = s.places.settings
+    wanted = {
+        "MADANG_PORT": (s.places.bind, settings.port),
+        "MADANG_HUB_PORT": ("127.0.0.1", settings.hub_port),
+        "MADANG_PROXY_API_PORT": ("127.0.0.1", settings.proxy_api_port),
+        "MADANG_TRACKING_PORT": ("127.0.0.1", settings.tracking_port),
+    }
+    listing = ", ".join(str(port) for _, port in wanted.values())
+    if s.running:
+        return Finding("good", f"ports {listing}: Madang is running on them")
+    taken = [
+        f"{name}={port}: {why}"
+        for name, (address, port) in wanted.items()
+        if (why := port_taken(address, port))
+    ]
+    if taken:
+        return Finding(
+            "bad",
+            "ports that cannot be used: " + "; ".join(taken),
+            "Stop the other program, or set another number in madang.env",
+        )
+    return Finding("good", f"ports {listing} are free")
+
+
+def overlapping(
+    pool: IPv4Network, routes: Iterable[tuple[str, str]], bridge_prefix: str
+) -> list[str]:
+    """Which ``routes`` (destination, interface) of this machine meet ``pool``, beside Madang's own."""
+    found = []
+    for destination, interface in routes:
+        if destination == "default" or interface.startswith(bridge_prefix):
+            continue
+        if IPv4Network(destination, strict=False).overlaps(pool):
+            found.append(f"{destination} ({interface})")
+    return found
+
+
+def _range(s: Subject) -> Finding:
+    settings = s.places.settings
+    if s.places.mode == "embedded":
+        return Finding("good", "no networks are made in embedded mode")
+    try:
+        done = subprocess.run(
+            ["ip", "-json", "-4", "route"], capture_output=True, text=True, check=True, timeout=10
+        )
+        routes = [(r["dst"], r.get("dev", "?")) for r in json.loads(done.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        return Finding("note", f"this machine's routes cannot be read ({error})")
+    if met := overlapping(settings.network, routes, settings.bridge_prefix):
+        return Finding(
+            "bad",
+            f"users' networks ({settings.network}) meet networks of this machine: {', '.join(met)}",
+            "Set MADANG_NETWORK to a private range that is free here",
+        )
+    return Finding("good", f"the range for users' networks, {settings.network}, is free")
+
+
+def _disk(s: Subject) -> Finding:
+    folder = s.places.settings.data
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    need = NEED_FREE[s.places.mode]
+    line = f"{free / 2**30:.1f} GiB free for data in {s.places.settings.data}"
+    if free < need:
+        return Finding(
+            "bad",
+            f"{line}; {need >> 30} GiB are needed",
+            "Make room, or set MADANG_DATA to a larger disk",
+        )
+    return Finding("good", line)
+
+
+def _writable(s: Subject) -> Finding:
+    folder = s.places.settings.data
+    parent = folder
+    while not parent.exists():
+        parent = parent.parent
+    if not os.access(parent, os.W_OK):
+        return Finding(
+            "bad",
+            f"this account may not write in {parent}",
+            "Set MADANG_DATA to a folder of this account, or run as root",
+        )
+    return Finding("good", f"data folder {folder} can be written")
+
+
+def _network(s: Subject) -> Finding:
+    """Whether packages can be had, asked the way a build asks: by pip with this machine's settings."""
+    pip = s.root / "build" / "env" / "tool" / "bin" / "pip"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run(
+                [
+                    str(pip),
+                    "download",
+                    "--quiet",
+                    "--no-cache-dir",
+                    "--require-hashes",
+                    "--no-deps",
+                    "--dest",
+                    folder,
+                    "-r",
+                    str(s.root / "locks" / "tool.txt"),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return Finding("bad", f"the package index does not answer ({error})", _NO_INDEX)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Finding("bad", f"packages cannot be downloaded: {last}", _NO_INDEX)
+    return Finding("good", "the package index answers")
+
+
+def _accelerators(s: Subject) -> Finding:
+    cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*"))
+    cdi = sorted(p.name for d in ("/etc/cdi", "/var/run/cdi") for p in Path(d).glob("*.*"))
+    others = sorted(p.name for p in Path("/dev").glob("rbln*")) + sorted(
+        p.name for p in Path("/dev").glob("npu*")
+    )
+    found = []
+    if cards:
+        found.append(f"{len(cards)} NVIDIA GPU(s)")
+    if others:
+        found.append("devices " + ", ".join(others))
+    if cdi:
+        found.append("CDI specifications " + ", ".join(cdi))
+    return Finding(
+        "note", "accelerators: " + ("; ".join(found) or "none found; everything runs on CPU")
+    )
+
+
+CHECKS: tuple[Callable[[Subject], Finding], ...] = (
+    _mode,
+    _python,
+    _catalog,
+    _ports,
+    _range,
+    _writable,
+    _disk,
+    _network,
+    _accelerators,
+)
+
+
+def examine(subject: Subject) -> list[Finding]:
+    """Every check's finding, in order."""
+    return [check(subject) for check in CHECKS]
+
+
+def report(findings: Iterable[Finding]) -> str:
+    """The findings as text; bad ones with what to do."""
+    marks = {"good": "ok  ", "note": "note", "bad": "BAD "}
+    lines = []
+    for finding in findings:
+        lines.append(f"{marks[finding.level]}  {finding.what}")
+        if finding.level == "bad" and finding.mend:
+            lines.append(f"      → {finding.mend}")
+    return "\n".join(lines)

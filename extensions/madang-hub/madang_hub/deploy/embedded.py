@@ -1,0 +1,274 @@
+"""Embedded mode: proxy, Hub and tracking server as processes under supervisord.
+
+The three have the same addresses and the same configuration as in server mode.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+
+from madang_hub.deploy import envs
+from madang_hub.deploy.waiting import wait_for
+from madang_hub.places import Places, ensure_secrets, read_secret
+
+_CONFIG = """\
+; written by `make up`; settings are in madang.env
+[unix_http_server]
+file = {run}/supervisor.sock
+chmod = 0700
+
+[supervisord]
+logfile = {log}/supervisord.log
+logfile_maxbytes = 5MB
+pidfile = {run}/supervisord.pid
+directory = {hub}
+minfds = 1024
+umask = 077
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl = unix://{run}/supervisor.sock
+"""
+
+_PROGRAM = """
+[program:{name}]
+command = {command}
+directory = {folder}
+environment = {environment}
+autorestart = true
+startsecs = 2
+startretries = 1000000
+stopwaitsecs = 20
+; a Hub that stops must leave the users' servers running
+stopasgroup = {group}
+killasgroup = {group}
+redirect_stderr = true
+stdout_logfile = {log}/{name}.log
+stdout_logfile_maxbytes = 10MB
+stdout_logfile_backups = 3
+"""
+
+
+class EmbeddedError(RuntimeError):
+    """Embedded mode cannot run; the message says why and what to do."""
+
+
+def _quoted(value: str) -> str:
+    """``value`` for supervisord's ``environment=``: quoted, with its own ``%`` doubled."""
+    return '"' + value.replace("%", "%%").replace('"', '\\"') + '"'
+
+
+def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
+    """supervisord's configuration for this installation (no secret in it)."""
+    settings, secrets = places.settings, places.secrets
+    own = {
+        **settings.environ(),
+        "MADANG_RUNS_AS": "embedded",
+        "MADANG_ROOT": str(root),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        "PYTHONSAFEPATH": "1",
+        "HOME": str(Path.home()),
+    }
+    tracking = {
+        **own,
+        "JUPYTERHUB_API_URL": places.hub_api,
+        "JUPYTERHUB_API_TOKEN_FILE": str(secrets / "tracking_token"),
+        "JUPYTERHUB_BASE_URL": "/",
+        "JUPYTERHUB_SERVICE_PREFIX": "/services/mlflow/",
+        "JUPYTERHUB_CLIENT_ID": "service-mlflow",
+        "MADANG_TRACKING_SECRET_FILE": str(secrets / "tracking_cookies"),
+        "MADANG_TRACKING_BACKEND": places.database_url("mlflow"),
+        "MADANG_TRACKING_ARTIFACTS": str(places.tracking / "artifacts"),
+        "PATH": f"{envs.bin_of(root, 'mlflow')}:{own['PATH']}",
+    }
+    token = f"CONFIGPROXY_AUTH_TOKEN=$(cat {secrets}/proxy_token)"
+    start_proxy = (
+        f"export {token}; exec {envs.node()} {proxy} --ip={places.bind} --port={settings.port} "
+        f"--api-ip=127.0.0.1 --api-port={settings.proxy_api_port} "
+        f"--error-target=http://127.0.0.1:{settings.hub_port}/hub/error"
+    )
+    programs = {
+        "proxy": (f"/bin/sh -c '{start_proxy}'", own, "true"),
+        "hub": (
+            f"{sys.executable} -m jupyterhub --config={root}/jupyterhub_config.py",
+            own,
+            "false",
+        ),
+        "mlflow": (f"{envs.bin_of(root, 'mlflow')}/python -m madang_mlflow", tracking, "true"),
+    }
+    text = _CONFIG.format(run=places.run, log=places.log, hub=places.hub)
+    for name, (command, environment, group) in programs.items():
+        text += _PROGRAM.format(
+            name=name,
+            command=command.replace("%", "%%"),
+            folder=places.tracking if name == "mlflow" else places.hub,
+            environment=",".join(f"{k}={_quoted(v)}" for k, v in sorted(environment.items())),
+            group=group,
+            log=places.log,
+        )
+    return text
+
+
+def check(places: Places) -> None:
+    """Refuse what would expose people to each other without their knowing.
+
+    Raises:
+        EmbeddedError: a listening address beyond loopback that was not asked for twice.
+    """
+    if places.bind not in ("127.0.0.1", "localhost", "::1") and (
+        not places.settings.allow_shared_account
+    ):
+        raise EmbeddedError(
+            f"Embedded mode does not listen on {places.bind}: all users' code runs under one account "
+            "here and can read everybody's files. Use a Docker Engine, or set "
+            "MADANG_ALLOW_SHARED_ACCOUNT=1 as well if you really mean it."
+        )
+
+
+def ensure_environments(root: Path) -> Path:
+    """Build what is missing of the environments; returns the proxy's program."""
+    envs.ensure_python(root, "lab", ["locks/lab.txt"])
+    envs.ensure_python(root, "mlflow", ["locks/mlflow.txt"], "extensions/madang-mlflow")
+    return envs.ensure_proxy(root)
+
+
+def up(places: Places, root: Path) -> None:
+    """Build what is missing and start what does not run.
+
+    Raises:
+        EmbeddedError, envs.BuildError: it cannot be done; the message says why.
+    """
+    check(places)
+    for folder in places.folders():
+        folder.mkdir(parents=True, exist_ok=True)
+    places.settings.data.chmod(0o700)
+    ensure_secrets(places.secrets)
+    proxy = ensure_environments(root)
+    config = places.run / "supervisord.conf"
+    text = supervisor_config(places, root, proxy)
+    changed = not config.is_file() or config.read_text(encoding="utf-8") != text
+    config.write_text(text, encoding="utf-8")
+    config.chmod(0o600)
+    if running(places):
+        if changed:
+            _control(places, "reread")
+            _control(places, "update")
+    else:
+        _start(places)
+    wait_ready(places)
+
+
+def _start(places: Places) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "supervisor.supervisord",
+            "-c",
+            str(places.run / "supervisord.conf"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    if done.returncode:
+        raise EmbeddedError(f"supervisord did not start: {done.stdout}{done.stderr}".strip())
+
+
+def _control(places: Places, *words: str) -> str:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "supervisor.supervisorctl",
+            "-c",
+            str(places.run / "supervisord.conf"),
+            *words,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def running(places: Places) -> bool:
+    """Whether this installation's supervisord is there."""
+    return (places.run / "supervisord.conf").is_file() and bool(
+        _control(places, "pid").strip().isdigit()
+    )
+
+
+def status(places: Places) -> str:
+    """supervisord's own table of the three processes."""
+    return _control(places, "status")
+
+
+def wait_ready(places: Places, seconds: float = 120) -> None:
+    """Return when Hub and tracking server answer through the proxy.
+
+    Raises:
+        EmbeddedError: they do not within ``seconds``; the message names the logs.
+    """
+    base = f"http://127.0.0.1:{places.settings.port}"
+
+    def both() -> bool:
+        try:
+            hub = requests.get(f"{base}/hub/health", timeout=5)
+            tracking = requests.get(f"{places.tracking_url}/health", timeout=5)
+        except requests.RequestException:
+            return False
+        return hub.ok and tracking.ok
+
+    if not wait_for(both, seconds):
+        raise EmbeddedError(
+            f"Madang did not answer within {seconds:.0f} s; the reason is in {places.log} "
+            f"(hub.log, proxy.log, mlflow.log).\n{status(places)}"
+        )
+
+
+def down(places: Places) -> bool:
+    """Stop users' servers, then everything; data stays. False if nothing was running."""
+    if not running(places):
+        return False
+    _stop_servers(places)
+    pid = int(_control(places, "pid"))
+    _control(places, "shutdown")
+    # it refuses to talk while it is still stopping the three, and ends after them
+    if not wait_for(lambda: not _alive(pid), 60):
+        raise EmbeddedError(f"supervisord does not stop; see {places.log}/supervisord.log")
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _stop_servers(places: Places) -> None:
+    """Ask the Hub to stop every running server and wait until it has."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"token {read_secret(places.secrets, 'operator_token')}"
+
+    def names() -> list[str]:
+        reply = session.get(f"{places.hub_api}/users?state=active", timeout=20)
+        reply.raise_for_status()
+        return [user["name"] for user in reply.json() if user.get("servers")]
+
+    try:
+        for name in names():
+            session.delete(f"{places.hub_api}/users/{name}/server", timeout=20)
+        wait_for(lambda: not names(), 60)
+    except requests.RequestException as error:
+        print(f"  the Hub does not answer ({error.__class__.__name__}); servers of users may go on")

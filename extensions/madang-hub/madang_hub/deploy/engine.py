@@ -1,0 +1,102 @@
+"""What is known of the container engine, and how Madang runs because of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+import docker
+from docker.errors import DockerException
+from requests.exceptions import RequestException
+
+from madang_hub.places import Mode
+
+OLDEST_ENGINE = (24, 0)
+OLDEST_API = "1.24"
+"""Spoken by every engine still in use, so that an old one can be asked for its version."""
+DEFAULT_SOCKET = "/var/run/docker.sock"
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What the engine says of itself. ``trouble`` names why it cannot be used, empty when it can."""
+
+    socket: str
+    version: str = ""
+    compose: str = ""
+    trouble: str = ""
+
+
+class ModeError(RuntimeError):
+    """The wanted mode is not possible here; the message says why and what to do."""
+
+
+def decide(wanted: str, facts: EngineFacts) -> tuple[Mode, str]:
+    """The mode to run in and, in one sentence, why.
+
+    Raises:
+        ModeError: server mode is wanted (or an engine is there) but the engine cannot serve.
+    """
+    if wanted == "embedded":
+        return "embedded", "the setting MADANG_MODE asks for it"
+    if facts.version and facts.trouble:
+        raise ModeError(
+            f"A container engine is there, but {facts.trouble}. "
+            "(MADANG_MODE=embedded runs Madang without it.)"
+        )
+    if facts.version:
+        return "server", f"Docker Engine {facts.version} answers at {facts.socket}"
+    if wanted == "server":
+        raise ModeError(f"MADANG_MODE asks for server mode, but {facts.trouble}.")
+    return "embedded", facts.trouble
+
+
+def look(environ: Mapping[str, str] = os.environ) -> EngineFacts:
+    """Ask the engine at ``DOCKER_HOST`` (or the usual socket) and the Compose plug-in for versions."""
+    host = environ.get("DOCKER_HOST", f"unix://{DEFAULT_SOCKET}")
+    if not host.startswith("unix://"):
+        return EngineFacts(
+            host,
+            trouble=f"DOCKER_HOST is {host}: Madang needs an engine on this machine (unix://…)",
+        )
+    path = host.removeprefix("unix://")
+    try:
+        # docker-py leaves a socket open when it cannot connect, and wraps the cause twice
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(10)
+            probe.connect(path)
+        with closing(docker.APIClient(base_url=host, version=OLDEST_API, timeout=10)) as client:
+            version = str(client.version(api_version=False)["Version"])
+    except PermissionError:
+        return EngineFacts(
+            path,
+            trouble=f"this account may not use the engine's socket {path} "
+            "(add it to the group 'docker' and sign in again)",
+        )
+    except (OSError, DockerException, RequestException):
+        return EngineFacts(path, trouble=f"no container engine answers at {path}")
+    trouble = ""
+    if tuple(int(n) for n in version.split("-")[0].split(".")[:2]) < OLDEST_ENGINE:
+        trouble = (
+            f"it is {version} and Madang needs {'.'.join(map(str, OLDEST_ENGINE))} or newer "
+            "(install a current docker-ce, or Debian 13's docker.io)"
+        )
+    try:
+        done = subprocess.run(
+            ["docker", "compose", "version", "--short"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env=dict(environ),
+            check=False,
+        )
+        compose = done.stdout.strip() if done.returncode == 0 else ""
+    except (OSError, subprocess.TimeoutExpired):
+        compose = ""
+    if not compose and not trouble:
+        trouble = "'docker compose' does not work (install docker-compose-plugin, or Debian's docker-compose)"
+    return EngineFacts(path, version, compose, trouble)

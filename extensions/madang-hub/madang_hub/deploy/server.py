@@ -1,0 +1,168 @@
+"""Server mode: the stack as containers by ``docker compose``, user servers beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import docker
+import requests
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+
+from madang_hub.catalog import Catalog
+from madang_hub.deploy.engine import EngineFacts
+from madang_hub.deploy.waiting import wait_for
+from madang_hub.places import Places
+from madang_hub.shelf import build as shelf
+
+SERVICE_UID = 990
+"""The account of proxy, database and tracking server inside their images."""
+
+
+class ServerError(RuntimeError):
+    """The stack cannot be started or stopped; the message says why and what to do."""
+
+
+def environ(places: Places, catalog: Catalog, facts: EngineFacts) -> dict[str, str]:
+    """Variables that ``docker-compose.yml`` is filled with."""
+    return {
+        **os.environ,
+        **places.settings.environ(),
+        "MADANG_RELEASE": catalog.release,
+        "MADANG_ENGINE_SOCKET": facts.socket,
+        "COMPOSE_PROJECT_NAME": places.settings.instance,
+        "DOCKER_HOST": f"unix://{facts.socket}",
+    }
+
+
+class Stack:
+    """The stack of one installation, driven by ``docker compose``."""
+
+    def __init__(self, places: Places, catalog: Catalog, facts: EngineFacts, root: Path) -> None:
+        self.places = places
+        self._catalog = catalog
+        self._root = root
+        self._environ = environ(places, catalog, facts)
+        self._client = docker.DockerClient(base_url=f"unix://{facts.socket}", timeout=120)
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        file = str(self._root / "docker-compose.yml")
+        # no .env of the folder: every variable comes from the settings
+        return ["docker", "compose", "--file", file, "--env-file", os.devnull, *words]
+
+    def compose_here(self, words: Sequence[str]) -> int:
+        """Run ``docker compose WORDS`` on this terminal; returns its exit status."""
+        return subprocess.run(self._command(words), env=self._environ, check=False).returncode
+
+    def compose(self, *words: str) -> str:
+        """Run ``docker compose WORDS``; returns its output.
+
+        Raises:
+            ServerError: it failed; the message holds its last lines.
+        """
+        done = subprocess.run(
+            self._command(words), env=self._environ, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+            raise ServerError(f"docker compose {words[0]} failed:\n{tail}")
+        return done.stdout
+
+    def up(self) -> None:
+        """Build what is stale, prepare folders and secrets, start what does not run, wait for it.
+
+        Raises:
+            ServerError, shelf.BuildError: it cannot be done; the message says why.
+        """
+        if self.places.bind in ("127.0.0.1", "localhost", "::1"):
+            raise ServerError(
+                f"MADANG_BIND={self.places.bind} shuts the users' containers out as well: they reach the "
+                "Hub through the public port. Leave it unset and close the port for others in the "
+                "machine's firewall."
+            )
+        shelf.build(self._catalog, self._root, None, self._environ)
+        self.places.settings.data.mkdir(parents=True, exist_ok=True)
+        self.compose("run", "--rm", "--no-deps", "--quiet-pull", "prepare")
+        self.compose("up", "--detach", "--remove-orphans", "--pull", "never")
+        base = f"http://127.0.0.1:{self.places.settings.port}"
+
+        def answers() -> bool:
+            try:
+                return (
+                    requests.get(f"{base}/hub/health", timeout=5).ok
+                    and requests.get(f"{self.places.tracking_url}/health", timeout=5).ok
+                )
+            except requests.RequestException:
+                return False
+
+        if not wait_for(answers, 180):
+            raise ServerError(
+                "The stack started but does not answer. 'docker compose ps' of it:\n"
+                + self.compose("ps", "--all")
+                + self.compose("logs", "--tail", "15", "hub", "mlflow", "proxy")
+            )
+
+    def down(self) -> bool:
+        """Stop users' servers, then the stack; data stays. False if nothing was running."""
+        servers = self._servers()
+        for container in servers:
+            try:
+                container.stop(timeout=10)
+                container.remove(force=True)
+            except NotFound:
+                pass
+        parts = self.compose("ps", "--all", "--quiet").split()
+        self.compose("down", "--remove-orphans", "--timeout", "30")
+        label = {"label": f"madang.instance={self.places.settings.instance}"}
+        for network in self._client.networks.list(filters=label):
+            try:
+                network.remove()
+            except APIError as error:
+                raise ServerError(f"network {network.name} cannot be removed: {error}") from error
+        return bool(servers or parts)
+
+    def _servers(self) -> list[Container]:
+        label = f"madang.instance={self.places.settings.instance}"
+        found: list[Container] = self._client.containers.list(all=True, filters={"label": label})
+        return found
+
+    def empty_data(self) -> None:
+        """Delete everything in the data folder (its files belong to several accounts)."""
+        data = str(self.places.settings.data)
+        self._client.containers.run(
+            self._catalog.reference("hub"),
+            ["find", data, "-mindepth", "1", "-delete"],
+            remove=True,
+            network_mode="none",
+            user="0:0",
+            cap_drop=["ALL"],
+            cap_add=["DAC_OVERRIDE", "FOWNER"],
+            volumes={data: {"bind": data, "mode": "rw"}},
+        )
+
+
+def prepare(places: Places) -> None:
+    """Folders and their owners; runs inside the ``prepare`` container, as root with few capabilities."""
+    from madang_hub.places import ensure_secrets
+
+    for folder in places.folders():
+        folder.mkdir(parents=True, exist_ok=True)
+    ensure_secrets(places.secrets)
+    places.settings.data.chmod(0o711)
+    places.homes.chmod(0o711)
+    places.hub.chmod(0o700)
+    places.run.chmod(0o711)
+    for name in (
+        "proxy_token",
+        "tracking_token",
+        "tracking_cookies",
+        "database_hub",
+        "database_mlflow",
+    ):
+        os.chown(places.secrets / name, SERVICE_UID, SERVICE_UID)
+    for folder in (places.postgres, places.postgres_socket, places.tracking):
+        os.chown(folder, SERVICE_UID, SERVICE_UID)
+        folder.chmod(0o700)

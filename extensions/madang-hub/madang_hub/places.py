@@ -1,0 +1,149 @@
+"""Where things are: folders, sockets, addresses and database URLs that follow from the settings.
+
+Pure: nothing here touches the disk, except :meth:`Secrets.read` and :func:`ensure_secrets`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from madang_hub.settings import Settings
+
+Mode = Literal["server", "embedded"]
+
+TRACKING_SERVICE = "mlflow"
+TRACKING_PREFIX = "/services/mlflow/"
+
+_MAKERS: Mapping[str, Callable[[], str]] = {
+    "cookie_secret": lambda: secrets.token_hex(32),
+    "crypt_key": lambda: secrets.token_hex(32),
+    "proxy_token": lambda: secrets.token_hex(32),
+    "tracking_token": lambda: secrets.token_hex(32),
+    "tracking_cookies": lambda: secrets.token_hex(32),
+    "operator_token": lambda: secrets.token_hex(32),
+    "database_hub": lambda: secrets.token_hex(24),
+    "database_mlflow": lambda: secrets.token_hex(24),
+}
+"""Every secret of an installation and how it is made. A new one appears at the next `make up`."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders and addresses of one installation."""
+
+    settings: Settings
+    mode: Mode
+
+    @property
+    def homes(self) -> Path:
+        """One folder per person; the only thing that a user server may write."""
+        return self.settings.data / "homes"
+
+    @property
+    def hub(self) -> Path:
+        return self.settings.data / "hub"
+
+    @property
+    def tracking(self) -> Path:
+        return self.settings.data / "mlflow"
+
+    @property
+    def postgres(self) -> Path:
+        return self.settings.data / "postgres"
+
+    @property
+    def secrets(self) -> Path:
+        return self.settings.data / "secrets"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and other things that a reboot may take."""
+        return self.settings.data / "run"
+
+    @property
+    def log(self) -> Path:
+        return self.settings.data / "log"
+
+    @property
+    def engine_socket(self) -> Path:
+        """The filtered engine: what the Hub talks to in server mode."""
+        return self.run / "engine" / "engine.sock"
+
+    @property
+    def guard_heartbeat(self) -> Path:
+        return self.run / "guard" / "guard.json"
+
+    @property
+    def postgres_socket(self) -> Path:
+        return self.run / "postgres"
+
+    def folders(self) -> list[Path]:
+        """Every folder that must exist before anything starts."""
+        common = [self.homes, self.hub, self.tracking, self.secrets, self.run, self.log]
+        if self.mode == "server":
+            common += [
+                self.postgres,
+                self.postgres_socket,
+                self.engine_socket.parent,
+                self.guard_heartbeat.parent,
+            ]
+        return common
+
+    def database_url(self, database: Literal["hub", "mlflow"]) -> str:
+        """SQLAlchemy URL of the Hub's or the tracking server's database."""
+        if self.mode == "embedded":
+            folder = self.hub if database == "hub" else self.tracking
+            return f"sqlite:///{folder}/{database}.sqlite"
+        password = read_secret(self.secrets, f"database_{database}")
+        socket = quote(str(self.postgres_socket), safe="")
+        return f"postgresql+psycopg2://{database}:{password}@/{database}?host={socket}"
+
+    @property
+    def hub_api(self) -> str:
+        """The Hub's API as the stack's own parts reach it."""
+        return f"http://127.0.0.1:{self.settings.hub_port}/hub/api"
+
+    @property
+    def proxy_api(self) -> str:
+        return f"http://127.0.0.1:{self.settings.proxy_api_port}"
+
+    @property
+    def tracking_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.tracking_port}"
+
+    @property
+    def bind(self) -> str:
+        """Address of the public port: loopback in embedded mode, all in server mode, unless set."""
+        return self.settings.bind or ("127.0.0.1" if self.mode == "embedded" else "0.0.0.0")  # noqa: S104
+
+
+def read_secret(folder: Path, name: str) -> str:
+    """The secret ``name``.
+
+    Raises:
+        FileNotFoundError: it was never made (`make up` makes all of them).
+    """
+    return (folder / name).read_text(encoding="ascii").strip()
+
+
+def ensure_secrets(folder: Path) -> list[str]:
+    """Make the secrets that are missing (mode 0600, folder 0700) and return their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    made = []
+    for name, make in _MAKERS.items():
+        path = folder / name
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(make() + "\n")
+        made.append(name)
+    return made

@@ -1,0 +1,108 @@
+"""The reference pages, made from the code that they describe.
+
+``python -m madang_hub.reference`` writes them into ``docs/reference/``; a test fails when they are stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from madang_hub.catalog import ADMIN, EVERYONE, Catalog
+from madang_hub.permissions import OPERATOR_SCOPES, SERVER_TOKEN_SCOPES, USER_SCOPES
+from madang_hub.settings import PREFIX, Settings
+
+_MADE = "<!-- made by `python -m madang_hub.reference`; change the code, not this page -->\n\n"
+
+
+def settings_page() -> str:
+    """``settings.md``: every setting with default and meaning."""
+    lines = [
+        "# Settings\n\n" + _MADE,
+        "Set them in the environment or in the file `madang.env` in this folder, one `NAME=value` a line; the\n"
+        "environment wins. `scripts/madang config show` prints what is in use. Nothing has to be set.\n\n",
+        "| setting | default | meaning |\n| --- | --- | --- |\n",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default_factory else _text(field.get_default())
+        lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |\n")
+    return "".join(lines)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        value = int(value)
+    if isinstance(value, tuple):
+        value = " ".join(map(str, value))
+    return f"`{value}`" if value not in ("", None) else "(empty)"
+
+
+def environments_page(catalog: Catalog) -> str:
+    """``environments.md``: what people can start, in which sizes."""
+    lines = [
+        "# Environments and sizes · 실습 환경과 규격\n\n" + _MADE,
+        "The one table behind this page, the picker, the build and the tests is `images/images.toml`.\n\n",
+        "| environment | 실습 환경 | purpose | sizes | for | built on |\n",
+        "| --- | --- | --- | --- | --- | --- |\n",
+    ]
+    for environment in catalog.environments.values():
+        lines.append(
+            f"| `{environment.name}` {environment.title.en} | {environment.title.ko} | "
+            f"{environment.purpose.en}<br>{environment.purpose.ko} | {', '.join(environment.sizes)} | "
+            f"{_who(environment.who)} | {' → '.join(catalog.lineage(environment.image)[1:])} |\n"
+        )
+    lines.append(
+        "\n| size | 규격 | cores | memory | processes | for |\n| --- | --- | --- | --- | --- | --- |\n"
+    )
+    for size in catalog.sizes.values():
+        lines.append(
+            f"| `{size.name}` {size.title.en} | {size.title.ko} | {size.cpu:g} | "
+            f"{size.memory / 2**30:g} GiB | {size.pids} | {_who(size.who)} |\n"
+        )
+    return "".join(lines)
+
+
+def _who(who: tuple[str, ...]) -> str:
+    names = {EVERYONE: "everyone", ADMIN: "admins"}
+    return ", ".join(names.get(w, f"`{w}`") for w in who)
+
+
+def permissions_page() -> str:
+    """``permissions.md``: every scope that Madang hands out, with its reason."""
+    lines = [
+        "# Permissions\n\n" + _MADE,
+        "Scopes are JupyterHub's. Nothing else is handed out; admins have JupyterHub's own `admin` role.\n",
+    ]
+    for title, scopes in (
+        ("A signed-in person", USER_SCOPES),
+        ("The token inside a user server", SERVER_TOKEN_SCOPES),
+        ("The `madang` command (service `operator`)", OPERATOR_SCOPES),
+    ):
+        lines.append(f"\n## {title}\n\n| scope | why |\n| --- | --- |\n")
+        lines += [f"| `{scope}` | {reason} |\n" for scope, reason in scopes.items()]
+    return "".join(lines)
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Every reference page with its content."""
+    folder = root / "docs" / "reference"
+    catalog = Catalog.load(root / "images" / "images.toml")
+    return {
+        folder / "settings.md": settings_page(),
+        folder / "environments.md": environments_page(catalog),
+        folder / "permissions.md": permissions_page(),
+    }
+
+
+def main() -> int:
+    """Write the pages."""
+    for path, text in pages(Path(__file__).resolve().parents[3]).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path.name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

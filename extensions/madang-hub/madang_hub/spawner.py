@@ -1,0 +1,480 @@
+"""MadangSpawner: a user server in its own container, on its own network.
+
+A thin subclass of DockerSpawner. What may be started is decided in ``catalog.py``, which network it
+gets in ``isolation/networks.py``; here both are put into DockerSpawner's traits. The container's
+settings (:func:`host_config`) are a pure function, so that tests and the engine's gateway can hold
+them against the isolation rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from dockerspawner import DockerSpawner
+from requests.exceptions import ConnectionError as EngineGone
+from traitlets import Instance, Int, Unicode
+
+from madang_hub import options as spawn_options
+from madang_hub.catalog import Catalog, Choice
+from madang_hub.homes import DiskFullError, HomeError, ensure_home, slug
+from madang_hub.isolation import networks
+from madang_hub.isolation.pool import NetworkPool
+from madang_hub.options import StartRefused
+from madang_hub.web.i18n import gettext_for
+
+HOME = "/home/madang"
+HUB_HOST = "hub.madang"
+"""The host name under which a user container finds the proxy: its own network's gateway."""
+SERVER_PORT = 8888
+GUARD_MAX_AGE = 60.0
+"""Seconds after which a silent guard counts as gone."""
+TIDY_AGAIN = 10.0
+"""Seconds until the engine is asked again to remove what it could not."""
+TMP_BYTES = 512 * 2**20
+
+
+def host_config(plan: networks.NetworkPlan, choice: Choice, home: Path) -> dict[str, Any]:
+    """Docker host settings of a user container beside its memory and CPU limits."""
+    return {
+        "binds": {str(home): {"bind": HOME, "mode": "rw"}},
+        "network_mode": plan.name,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": choice.size.pids,
+        "memswap_limit": choice.size.memory,
+        "read_only": True,
+        "tmpfs": {
+            "/tmp": f"rw,nosuid,nodev,exec,size={TMP_BYTES},mode=1777",  # noqa: S108  # in the container
+            "/run": "rw,nosuid,nodev,noexec,size=16777216,mode=0755",
+        },
+        "extra_hosts": {HUB_HOST: str(plan.gateway)},
+        "init": True,
+        # kept until stop() removes it: how it ended (out of memory?) must be seen first
+        "auto_remove": False,
+        "log_config": {"Type": "json-file", "Config": {"max-size": "5m", "max-file": "2"}},
+    }
+
+
+class MadangSpawner(DockerSpawner):
+    """One container and one network per user server."""
+
+    catalog = Instance(
+        Catalog,
+        help="The shelf of environments and sizes, loaded from `images/images.toml`. Required.",
+    ).tag(config=True)
+    instance = Unicode(
+        "madang",
+        help="Name of this installation: label of its containers and networks. Default: `madang`.",
+    ).tag(config=True)
+    homes = Unicode(
+        help="Folder with one home per person, at the same path for the Hub and for the engine. "
+        "Required, for example `/srv/madang/homes`.",
+    ).tag(config=True)
+    network_pool = Unicode(
+        "10.213.0.0/20",
+        help="Private range that per-server networks are cut from, eight addresses each. "
+        "Default: `10.213.0.0/20` (512 servers).",
+    ).tag(config=True)
+    bridge_prefix = Unicode(
+        "mdg",
+        help="Start of the bridge interfaces' names; the guard closes the host for these. Default: `mdg`.",
+    ).tag(config=True)
+    guard_heartbeat = Unicode(
+        help="File that the guard renews while its firewall rules hold. Older than 60 seconds, or "
+        "missing: no server is started. Required.",
+    ).tag(config=True)
+    public_port = Int(
+        8000, help="Port of the proxy on the gateway of every user network. Default: 8000."
+    ).tag(config=True)
+
+    network_index = Int(-1, help="Index of this server's network in the pool; -1 when it has none.")
+    language = Unicode("ko", help="Language of the person who started this server (`ko` or `en`).")
+    environment_name = Unicode("", help="Environment that this server was started with.")
+    size_name = Unicode("", help="Size that this server was started with.")
+    last_end = Unicode(
+        "", help="How the last server ended by itself: `memory`, `killed`, or empty."
+    )
+
+    # one for all servers of the process; which networks are taken is known nowhere else
+    _pool: ClassVar[NetworkPool | None] = None
+    _waiting: ClassVar[int] = 0
+    _tidying: ClassVar[set[asyncio.Task[None]]] = set()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._choice: Choice | None = None
+        self._answered = False  # it was up once: only then an end is one that a person missed
+        self._stage: tuple[int, str] = (0, "")
+        self._stage_changed = asyncio.Event()
+        self._network: asyncio.Future[None] | None = None
+
+    # ---- options --------------------------------------------------------------------------
+
+    def choose(self, options: Any) -> None:
+        """Check the request's options and set image, limits and labels by them."""
+        self.language = spawn_options.language_of(self)
+        choice = spawn_options.chosen(self.catalog, self.user, options, self.language)
+        self._choice = choice
+        self.image = self.catalog.reference(choice.environment.image)
+        self.mem_limit = choice.size.memory
+        self.cpu_limit = choice.size.cpu
+        self.environment_name, self.size_name = choice.environment.name, choice.size.name
+
+    def _sentence(self, msgid: str, **values: str) -> str:
+        text: str = gettext_for(self.language)(msgid)
+        return text.format(**values)
+
+    def _refusal(self, msgid: str, reason: str, log: str) -> StartRefused:
+        return StartRefused(self._sentence(msgid), reason=reason, log=log)
+
+    # ---- starting -------------------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Home, network, container, and the first answer over HTTP; returns the server's URL.
+
+        Raises:
+            StartRefused: (503) something of the installation is missing; the sentence is for the
+                person, the log says what an operator must know.
+        """
+        self.last_end = ""
+        if self._choice is None:
+            self.choose(self.user_options)
+        assert self._choice is not None  # noqa: S101  # choose() sets it or raises
+        self._enter(10, "Preparing your folder and network")
+        self._check_guard()
+        try:
+            home = await asyncio.to_thread(ensure_home, Path(self.homes), self.user.name)
+        except DiskFullError as error:
+            raise self._refusal(
+                "The disk for people's files is full, so no server can be started. The operator has to "
+                "make room; your files are safe.",
+                "disk-full",
+                str(error),
+            ) from error
+        except HomeError as error:
+            raise self._refusal(
+                "Your folder cannot be used. Tell the operator; your files are not touched.",
+                "home",
+                str(error),
+            ) from error
+        try:
+            plan = await self._networks.take()
+            self.network_index = plan.index
+            self._network = asyncio.ensure_future(self._networks.make(plan))
+            self.network_name = plan.name
+            self.extra_create_kwargs = self._create_kwargs(plan)
+            self.extra_host_config = host_config(plan, self._choice, home)
+            self._enter(30, "Creating your container")
+            await super().start()
+        except ImageNotFound as error:
+            raise self._refusal(
+                "This environment is not installed on this machine yet. Tell the operator.",
+                "image-missing",
+                f"image {self.image} is missing; 'make up' or 'madang images build' builds it",
+            ) from error
+        except (EngineGone, networks.PoolExhausted, DockerException) as error:
+            raise self._explained(error) from error
+        url = f"http://{plan.address}:{self.port}"
+        self._enter(60, "Starting JupyterLab")
+        await self._answers(url)
+        self._answered = True
+        self._enter(95, "Almost there")
+        return url
+
+    def _explained(self, error: Exception) -> StartRefused:
+        if isinstance(error, networks.PoolExhausted):
+            return self._refusal(
+                "All places on this machine are taken. Try again when others have stopped.",
+                "networks",
+                str(error),
+            )
+        if isinstance(error, APIError) and "no space left" in str(error).lower():
+            return self._refusal(
+                "The machine's disk is full, so no server can be started. Tell the operator; your files "
+                "are safe.",
+                "disk-full",
+                str(error),
+            )
+        # the gateway answers 502 and 503 when the engine behind it doesn't
+        if isinstance(error, APIError) and error.status_code not in (None, 502, 503):
+            hint = ""
+            if "overlap" in str(error).lower():
+                hint = f"; MADANG_NETWORK {self.network_pool} is not free here, see 'make doctor'"
+            return self._refusal(
+                "The container engine refused to start your server. Tell the operator the time.",
+                "engine-refused",
+                f"engine: {error}{hint}",
+            )
+        return self._refusal(
+            "The container engine does not answer, so no server can be started now. Running servers go "
+            "on; try again in a few minutes.",
+            "engine",
+            f"engine: {error}",
+        )
+
+    def _create_kwargs(self, plan: networks.NetworkPlan) -> dict[str, Any]:
+        endpoint = self.client.create_endpoint_config(ipv4_address=str(plan.address))
+        return {
+            "user": "1000:1000",
+            "hostname": slug(self.user.name)[:40],
+            "labels": {
+                "madang.instance": self.instance,
+                "madang.user": self.user.name,
+                "madang.server": self.name,
+                "madang.environment": self.environment_name,
+                "madang.size": self.size_name,
+                "madang.network": str(plan.index),
+            },
+            "networking_config": self.client.create_networking_config({plan.name: endpoint}),
+        }
+
+    async def start_object(self) -> None:
+        """The container may start once its network is there (made side by side with it)."""
+        if self._network is not None:
+            await self._network
+            self._network = None
+        await super().start_object()
+
+    async def get_ip_and_port(self) -> tuple[str, int]:
+        """Known beforehand: the network has one address for the one container."""
+        return str(self._networks.plan(self.network_index).address), self.port
+
+    async def _answers(self, url: str) -> None:
+        """Return when the server answers; fail at once when its container has ended.
+
+        The Hub would notice an answer late (it waits longer from try to try) and a dead container
+        only after its own timeout.
+        """
+        target = url + str(self.server.base_url if self.server else "/") + "api"
+        deadline = time.monotonic() + self.start_timeout
+        next_look = time.monotonic() + 1.0
+        kind = type(self)
+        kind._waiting += 1
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+                while time.monotonic() < deadline:
+                    if await _responds(session, target):
+                        return
+                    if time.monotonic() > next_look:
+                        next_look = time.monotonic() + 1.0
+                        await self._check_alive()
+                    # all starts together ask about twenty times a second
+                    await asyncio.sleep(min(0.5, 0.05 * kind._waiting))
+        finally:
+            kind._waiting -= 1
+        raise TimeoutError(f"no answer from {target} in {self.start_timeout} seconds")
+
+    async def _check_alive(self) -> None:
+        if (ended := await self.poll()) is not None:
+            tail = await self._log_tail()
+            raise self._refusal(
+                "Your server ended while it was starting. If this happens again, tell the operator the "
+                "time.",
+                "died",
+                f"container ended while starting ({ended}); its last lines: {tail}",
+            )
+
+    async def _log_tail(self) -> str:
+        try:
+            raw = await self.docker("logs", self.container_id, tail=15)
+        except DockerException as error:
+            return f"(no log: {error})"
+        return str(raw.decode("utf-8", "replace"))
+
+    def _check_guard(self) -> None:
+        try:
+            beat = json.loads(Path(self.guard_heartbeat).read_text(encoding="utf-8"))
+            age = time.time() - float(beat["time"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            age, cause = float("inf"), str(error)
+        else:
+            cause = f"last sign of life {age:.0f} s ago"
+        if age > GUARD_MAX_AGE:
+            raise self._refusal(
+                "The part that keeps servers apart is not running, so none is started. Tell the operator.",
+                "guard",
+                f"guard: {cause}; see 'madang doctor'",
+            )
+
+    # ---- environment ----------------------------------------------------------------------
+
+    def get_env(self) -> dict[str, str]:
+        """What a server is told: language, size and how to reach tracking (with its own token)."""
+        env: dict[str, str] = super().get_env()
+        env.update(user_environment(self, f"http://{HUB_HOST}:{self.public_port}"))
+        return env
+
+    # ---- the end --------------------------------------------------------------------------
+
+    async def poll(self) -> int | str | None:
+        """None while the container runs; remembers why it ended otherwise."""
+        try:
+            container = await self.get_object()
+        except (EngineGone, DockerException) as error:
+            # nobody knows: saying "ended" would drop a running server from the proxy
+            self.log.error("Cannot ask the engine about %s: %s", self.container_name, error)
+            return None
+        if container is None:
+            if self._answered:
+                self.last_end = "killed"
+            return 0
+        state = container["State"]
+        if state["Running"]:
+            return None
+        # the engine sets the mark for any process inside, a kernel too; 137 is what SIGKILL leaves
+        memory = state.get("OOMKilled") and state["ExitCode"] == 137
+        end = "memory" if memory else "killed"
+        if self._answered:
+            self.last_end = end
+        return f"exit code {state['ExitCode']}, {end} at {state['FinishedAt']}"
+
+    async def get_object(self) -> Any:
+        """The engine's description of the container; None when there is none.
+
+        DockerSpawner takes an engine's inner error (500) for a container that is gone, and the Hub would
+        drop a server that runs.
+        """
+        try:
+            found = await self.docker(f"inspect_{self.object_type}", self.object_name)
+        except NotFound:
+            self.object_id = ""
+            return None
+        self.object_id = found[self.object_id_key]
+        return found
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop and remove the container; :meth:`tidy` follows.
+
+        Raises:
+            RuntimeError: the engine did not do it (it is done as soon as the engine can).
+        """
+        if not self.object_id:
+            return
+        try:
+            await self.stop_object()
+            await self.remove_object()
+        except (EngineGone, DockerException) as error:
+            raise RuntimeError(f"the engine did not stop {self.container_name}: {error}") from error
+        self.object_id = ""
+
+    async def tidy(self) -> None:
+        """Remove what is left of a server that ended, in whatever way: container and network.
+
+        JupyterHub's ``post_stop_hook``: the Hub calls :meth:`stop` only for a container that runs, not
+        for one that ended by itself or never came to run.
+        """
+        container, index = self.object_id, self.network_index
+        if self._network is not None:
+            # a start that failed half-way: what it began must be there before it can be removed
+            await asyncio.gather(self._network, return_exceptions=True)
+            self._network = None
+        if not container and index < 0:
+            return
+        if not await self._removed(container, index):
+            task = asyncio.create_task(self._tidy_later(container, index))
+            self._tidying.add(task)
+            task.add_done_callback(self._tidying.discard)
+
+    async def _tidy_later(self, container: str, index: int) -> None:
+        removed = False
+        while not removed:
+            await asyncio.sleep(TIDY_AGAIN)
+            removed = await self._removed(container, index)
+        self.log.info("The rest of %s is removed now", self.container_name)
+
+    async def _removed(self, container: str, index: int) -> bool:
+        """Remove ``container`` (an id: its name may be another's by now) and the network ``index``."""
+        try:
+            await self._networks.drop(container, index)
+        except (EngineGone, DockerException) as error:
+            self.log.warning("Not removed yet: what is left of %s (%s)", self.container_name, error)
+            return False
+        return True
+
+    def get_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().get_state()
+        state.update(
+            network_index=self.network_index,
+            language=self.language,
+            environment=self.environment_name,
+            size=self.size_name,
+            last_end=self.last_end,
+        )
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.network_index = state.get("network_index", -1)
+        self.language = state.get("language", "ko")
+        self.environment_name = state.get("environment", "")
+        self.size_name = state.get("size", "")
+        self.last_end = state.get("last_end", "")
+        self._answered = self.network_index >= 0
+
+    def clear_state(self) -> None:
+        super().clear_state()
+        self.network_index = -1
+        self._choice = None
+        self._answered = False
+
+    # ---- progress -------------------------------------------------------------------------
+
+    def _enter(self, percent: int, msgid: str) -> None:
+        self._stage = (percent, msgid)
+        self._stage_changed.set()
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """What is happening, in the language of the person who pressed start."""
+        shown = -1
+        while True:
+            percent, msgid = self._stage
+            if percent > shown and msgid:
+                shown = percent
+                yield {"progress": percent, "message": self._sentence(msgid)}
+            self._stage_changed.clear()
+            await self._stage_changed.wait()
+
+    # ---- networks -------------------------------------------------------------------------
+
+    @property
+    def _networks(self) -> NetworkPool:
+        kind = type(self)
+        if kind._pool is None:
+            kind._pool = NetworkPool(
+                IPv4Network(self.network_pool),
+                instance=self.instance,
+                prefix=self.bridge_prefix,
+            )
+        return kind._pool
+
+
+async def _responds(session: aiohttp.ClientSession, url: str) -> bool:
+    """Whether anything but a server error comes back from ``url``."""
+    try:
+        async with session.get(url, allow_redirects=False) as reply:
+            return reply.status < 500
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
+def user_environment(spawner: Any, public: str) -> dict[str, str]:
+    """The variables of every user server, container or process, beside JupyterHub's own.
+
+    ``public`` is the proxy's address as the server reaches it.
+    """
+    return {
+        "MADANG_LANG": spawner.language,
+        "MADANG_ENVIRONMENT": spawner.environment_name,
+        "MADANG_SIZE": spawner.size_name,
+        "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
+        "MLFLOW_TRACKING_TOKEN": spawner.api_token,
+        "MLFLOW_EXPERIMENT_NAME": spawner.user.name,
+    }

@@ -1,0 +1,141 @@
+"""Measure Madang against the plain upstream part, interleaved in one run; writes ``build/bench.json``.
+
+``python -m bench [--only name,name]`` (``make bench`` sets up what it needs). Each result is
+``{"name", "value", "unit", "baseline", "ratio", "runs"}``; ``ratio`` above 1 is better than plain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from support.deployment import ROOT, Deployment
+from support.people import Person, newcomer
+
+from bench.clients import Client, client_of
+from bench.plain import plain_hub
+from madang_hub.catalog import Catalog
+
+SIZE = "small"
+
+
+@dataclass(frozen=True)
+class Result:
+    """``value`` and ``baseline`` in ``unit``; ``runs`` holds the pairs (ours, plain)."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: float
+    ratio: float
+    runs: list[tuple[float, float]]
+
+
+@dataclass
+class Places:
+    """The two Hubs that are compared."""
+
+    ours: Deployment
+    plain: Deployment
+
+    def pair(self, name: str) -> tuple[Client, Client]:
+        """The same person at both."""
+        here = newcomer(self.ours, name)
+        there = Person(self.plain, name, password="bench")
+        # its home page would start a server at once
+        there.sign_in(follow=False).raise_for_status()
+        return (
+            client_of(here, {"environment": "lab", "size": SIZE}),
+            client_of(there, {}),
+        )
+
+
+async def _timed(client: Client) -> float:
+    seconds = await client.first_cell()
+    await client.stop()
+    return seconds
+
+
+async def _together(clients: list[Client]) -> float:
+    times = await asyncio.gather(*(c.first_cell() for c in clients))
+    await asyncio.gather(*(c.stop() for c in clients))
+    return max(times)
+
+
+def _result(name: str, runs: list[tuple[float, float]]) -> Result:
+    ours, plain = median(r[0] for r in runs), median(r[1] for r in runs)
+    return Result(name, ours, "s", plain, plain / ours, runs)
+
+
+def first_cell_cold(places: Places) -> Result:
+    """Start request → first executed cell, nothing prepared; median of 5 after one warm-up."""
+    ours, plain = places.pair("single")
+    runs = []
+    for counted in (False, True, True, True, True, True):
+        run = (asyncio.run(_timed(ours)), asyncio.run(_timed(plain)))
+        if counted:
+            runs.append(run)
+    return _result("first_cell_cold", runs)
+
+
+def class16_last_first_cell(places: Places) -> Result:
+    """16 people press start at once → the last one's first cell; median of 3."""
+    pairs = [places.pair(f"pupil{n:02}") for n in range(16)]
+    runs = []
+    for _ in range(3):
+        ours = asyncio.run(_together([p[0] for p in pairs]))
+        plain = asyncio.run(_together([p[1] for p in pairs]))
+        runs.append((ours, plain))
+    return _result("class16_last_first_cell", runs)
+
+
+MEASURES: dict[str, Callable[[Places], Result]] = {
+    "first_cell_cold": first_cell_cold,
+    "class16_last_first_cell": class16_last_first_cell,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", default="", help="names, separated by commas")
+    only = [name for name in parser.parse_args().only.split(",") if name]
+    if unknown := set(only) - set(MEASURES):
+        print(
+            f"no such measure: {', '.join(unknown)}; there are {', '.join(MEASURES)}",
+            file=sys.stderr,
+        )
+        return 2
+    catalog = Catalog.load(ROOT / "images" / "images.toml")
+    results = []
+    with tempfile.TemporaryDirectory(prefix="madang-bench-") as folder:
+        ours = Deployment("server", Path(folder) / "data")
+        (Path(folder) / "plain").mkdir()
+        try:
+            ours.up()
+            with plain_hub(Path(folder) / "plain", catalog, SIZE) as plain:
+                for name in only or MEASURES:
+                    result = MEASURES[name](Places(ours, plain))
+                    results.append(result)
+                    print(
+                        f"{result.name:28} {result.value:7.2f} {result.unit}   plain "
+                        f"{result.baseline:7.2f} {result.unit}   ratio {result.ratio:.2f}",
+                        flush=True,
+                    )
+        finally:
+            ours.remove()
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "bench.json").write_text(
+        json.dumps([asdict(r) for r in results], indent=1) + "\n", encoding="utf-8"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

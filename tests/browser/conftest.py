@@ -1,0 +1,67 @@
+"""Chromium for these tests, and people who use it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.visitor import LOCALES, PICTURES, Language, Visitor
+from conftest import missing
+from playwright.sync_api import Browser, sync_playwright
+from support.deployment import Deployment
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",  # Chromium's own sandbox does not work as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fresh_pictures() -> None:
+    shutil.rmtree(PICTURES, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser per file: Playwright holds an event loop that other kinds of tests must not meet."""
+    if not Path(CHROMIUM).exists():
+        missing(f"a browser at {CHROMIUM} (apt-get install chromium, or set CHROMIUM)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """A function that brings a new person to a Madang; a failed test leaves a picture of each."""
+    visitors: list[Visitor] = []
+
+    def come(
+        deployment: Deployment, name: str, language: Language = "ko", **options: Any
+    ) -> Visitor:
+        context = chromium.new_context(
+            locale=LOCALES[language], **{"viewport": {"width": 1280, "height": 800}, **options}
+        )
+        visitors.append(Visitor(deployment, context, name, language))
+        return visitors[-1]
+
+    failed_before = request.session.testsfailed
+    yield come
+    for visitor in visitors:
+        if request.session.testsfailed > failed_before:
+            visitor.folder = "failed"
+            visitor.picture(f"{request.node.name}-{visitor.name}")
+        visitor.context.close()

@@ -1,0 +1,118 @@
+"""What is said in one place is true in the others."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from traitlets import HasTraits
+
+from madang_hub import reference
+from madang_hub.catalog import Catalog
+from madang_hub.local import MadangLocalSpawner
+from madang_hub.people.authenticator import LocalAuthenticator
+from madang_hub.spawner import MadangSpawner
+from madang_hub.web import pages
+
+
+@pytest.mark.parametrize("kind", [MadangSpawner, MadangLocalSpawner, LocalAuthenticator])
+def test_every_trait_of_ours_explains_itself(kind: type[HasTraits]) -> None:
+    ours = set(kind.class_traits()) - set(kind.__mro__[1].class_traits())  # type: ignore[attr-defined]
+    assert ours
+    for name in ours:
+        trait = kind.class_traits()[name]
+        assert len(trait.help) > 20, name
+        if trait.metadata.get("config"):
+            assert (
+                "Default:" in trait.help or "Required" in trait.help or "required" in trait.help
+            ), name
+
+
+def test_reference_pages_are_fresh(root: Path) -> None:
+    for path, text in reference.pages(root).items():
+        assert path.read_text(encoding="utf-8") == text, (
+            f"run python -m madang_hub.reference: {path.name}"
+        )
+
+
+def test_the_picker_offers_what_the_table_offers(root: Path) -> None:
+    catalog = Catalog.load(root / "images" / "images.toml")
+
+    class Group:
+        name = "class:2026-a"
+
+    class User:
+        name = "kim"
+        admin = True
+        groups = (Group(),)
+
+    class Spawner:
+        user = User()
+        user_options: dict[str, str] = {}  # noqa: RUF012
+        handler = None
+        log = None
+
+    form = pages.options_form(catalog)(Spawner())
+    offered = set(re.findall(r'name="environment"[^>]*value="([^"]+)"', form))
+    assert offered == set(catalog.environments)
+    assert {name for name in catalog.sizes if f'value="{name}"' in form} == set(catalog.sizes)
+
+
+def test_makefile_builds_what_the_table_names(root: Path) -> None:
+    listed = subprocess.run(
+        [str(root / "scripts" / "madang"), "catalog", "images"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert listed == list(Catalog.load(root / "images" / "images.toml").images)
+
+
+def test_compose_uses_images_of_the_table_and_every_setting(root: Path) -> None:
+    text = (root / "docker-compose.yml").read_text(encoding="utf-8")
+    catalog = Catalog.load(root / "images" / "images.toml")
+    used = set(re.findall(r"image: madang/([a-z-]+):", text))
+    assert used <= set(catalog.images)
+    stack = {n for n in catalog.images if n not in catalog.environments and n != "base"}
+    assert used == stack
+
+
+@pytest.mark.parametrize("folder", ["mlflow", "images", "tutorials", "docs", "scripts"])
+def test_no_deploy_folder_is_a_package(root: Path, folder: str) -> None:
+    assert not list((root / folder).glob("**/__init__.py"))
+
+
+def test_every_target_of_the_makefile_has_its_help(root: Path) -> None:
+    text = (root / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?m)^([a-z][a-z/%-]*):", text):
+        assert re.search(rf"(?m)^{re.escape(target)}:.*## .", text), target
+
+
+def test_no_host_of_a_registry_is_named(root: Path) -> None:
+    """Mirrors come from the machine's own settings."""
+    tracked = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    hosts = re.compile(
+        "|".join(
+            (
+                "pypi" + r"\.org",
+                "pythonhosted" + r"\.org",
+                "npmjs" + r"\.org",
+                "deb" + r"\.debian" + r"\.org",
+            )
+        )
+    )
+    found = [
+        name
+        for name in tracked
+        if name
+        and (root / name).is_file()
+        and hosts.search((root / name).read_text(errors="replace"))
+    ]
+    assert not found
