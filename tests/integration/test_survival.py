@@ -200,6 +200,8 @@ def stack(
         tmp_path_factory.mktemp("survival") / "data",
         network="10.231.0.0/24",
         bridge_prefix="mdsv",
+        # so that what a server left behind is seen
+        extra={"MADANG_NETWORKS_KEPT": "0"},
     )
     homes = deployment.data / "homes"
     homes.mkdir(parents=True)

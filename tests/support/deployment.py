@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from madang_hub.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 Mode = Literal["server", "embedded"]
 
@@ -113,10 +115,7 @@ class Deployment:
         """``docker compose WORDS`` for this stack."""
         environ = {
             **self.environ,
-            "MADANG_BIND": "",
-            "MADANG_PUBLIC_URL": "",
-            "MADANG_LANGUAGE": "ko",
-            "MADANG_START_TIMEOUT": "120",
+            **Settings.load(ROOT, self.environ).environ(),
             "MADANG_RELEASE": "0",
             "MADANG_ENGINE_SOCKET": "/dev/null",
             "COMPOSE_PROJECT_NAME": self.instance,

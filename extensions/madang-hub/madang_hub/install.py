@@ -98,6 +98,7 @@ def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
     c.MadangSpawner.instance = settings.instance
     c.MadangSpawner.homes = str(places.homes)
     c.MadangSpawner.network_pool = str(settings.network)
+    c.MadangSpawner.networks_kept = settings.networks_kept
     c.MadangSpawner.bridge_prefix = settings.bridge_prefix
     c.MadangSpawner.guard_heartbeat = str(places.guard_heartbeat)
     c.MadangSpawner.public_port = settings.port

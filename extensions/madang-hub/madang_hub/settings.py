@@ -89,6 +89,14 @@ class Settings(BaseModel):
             "(a /20 holds 512). It must be free on this machine."
         ),
     ] = IPv4Network("10.213.0.0/20")
+    networks_kept: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How many networks of stopped user servers stay for the next ones: a class's "
+            "worth, since making one takes time.",
+        ),
+    ] = 40
     bridge_prefix: Annotated[
         str,
         Field(

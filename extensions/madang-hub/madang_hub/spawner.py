@@ -36,6 +36,8 @@ HUB_HOST = "hub.madang"
 SERVER_PORT = 8888
 GUARD_MAX_AGE = 60.0
 """Seconds after which a silent guard counts as gone."""
+ALIVE_EVERY = 1.0
+"""Seconds between looks whether a starting container still runs, for one start at a time."""
 TIDY_AGAIN = 10.0
 """Seconds until the engine is asked again to remove what it could not."""
 TMP_BYTES = 512 * 2**20
@@ -82,6 +84,11 @@ class MadangSpawner(DockerSpawner):
         "10.213.0.0/20",
         help="Private range that per-server networks are cut from, eight addresses each. "
         "Default: `10.213.0.0/20` (512 servers).",
+    ).tag(config=True)
+    networks_kept = Int(
+        40,
+        help="How many networks stay on the engine for the next servers; making one takes time that a "
+        "class feels. Default: 40.",
     ).tag(config=True)
     bridge_prefix = Unicode(
         "mdg",
@@ -254,20 +261,22 @@ class MadangSpawner(DockerSpawner):
         only after its own timeout.
         """
         target = url + str(self.server.base_url if self.server else "/") + "api"
+        host, port = str(self._networks.plan(self.network_index).address), self.port
         deadline = time.monotonic() + self.start_timeout
-        next_look = time.monotonic() + 1.0
+        next_look = time.monotonic() + ALIVE_EVERY
         kind = type(self)
         kind._waiting += 1
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
                 while time.monotonic() < deadline:
-                    if await _responds(session, target):
+                    # while nobody listens yet, a refused connection is all that it costs
+                    if await _listens(host, port) and await _responds(session, target):
                         return
                     if time.monotonic() > next_look:
-                        next_look = time.monotonic() + 1.0
                         await self._check_alive()
-                    # all starts together ask about twenty times a second
-                    await asyncio.sleep(min(0.5, 0.05 * kind._waiting))
+                        next_look = time.monotonic() + ALIVE_EVERY * kind._waiting
+                    # a class's starts together ask as often as a few would: they need the processor
+                    await asyncio.sleep(min(0.5, 0.04 * kind._waiting))
         finally:
             kind._waiting -= 1
         raise TimeoutError(f"no answer from {target} in {self.start_timeout} seconds")
@@ -366,7 +375,7 @@ class MadangSpawner(DockerSpawner):
         self.object_id = ""
 
     async def tidy(self) -> None:
-        """Remove what is left of a server that ended, in whatever way: container and network.
+        """Remove what is left of a server that ended, in whatever way, and free its network.
 
         JupyterHub's ``post_stop_hook``: the Hub calls :meth:`stop` only for a container that runs, not
         for one that ended by itself or never came to run.
@@ -452,8 +461,20 @@ class MadangSpawner(DockerSpawner):
                 IPv4Network(self.network_pool),
                 instance=self.instance,
                 prefix=self.bridge_prefix,
+                kept=self.networks_kept,
             )
         return kind._pool
+
+
+async def _listens(host: str, port: int) -> bool:
+    """Whether a connection to ``host`` and ``port`` is taken up within a second."""
+    try:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 async def _responds(session: aiohttp.ClientSession, url: str) -> bool:

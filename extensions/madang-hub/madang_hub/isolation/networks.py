@@ -114,6 +114,16 @@ def index_of(name: str, *, instance: str = "madang") -> int | None:
     return int(found[1]) if found else None
 
 
+def is_as_planned(inspected: Mapping[str, Any], plan: NetworkPlan) -> bool:
+    """Whether the engine's description of a network is what :func:`plan` asks for (its range may have
+    been another before a change of the settings)."""
+    ranges = (inspected.get("IPAM") or {}).get("Config") or []
+    bridge = (inspected.get("Options") or {}).get("com.docker.network.bridge.name")
+    return bridge == plan.bridge and [(r.get("Subnet"), r.get("Gateway")) for r in ranges] == [
+        (str(plan.subnet), str(plan.gateway))
+    ]
+
+
 def create_kwargs(plan: NetworkPlan) -> dict[str, Any]:
     """Arguments of docker-py's ``APIClient.create_network`` for this plan.
 

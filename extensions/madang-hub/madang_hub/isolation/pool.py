@@ -1,4 +1,4 @@
-"""The networks of user servers on the engine: taken at a start, dropped after the end.
+"""The networks of user servers on the engine: taken at a start, dropped after the end; some stay for the next.
 
 The adapter beside the rules of ``networks.py``. It has a client and threads of its own: DockerSpawner has
 one thread for all its Docker calls, and a network takes as long to make as a container.
@@ -21,12 +21,17 @@ from madang_hub.isolation import networks
 
 
 class NetworkPool:
-    """Which networks of ``pool`` are in use, as this process knows it; the engine is asked once."""
+    """Which networks of ``pool`` are in use, as this process knows it; the engine is asked once.
 
-    def __init__(self, pool: IPv4Network, *, instance: str, prefix: str) -> None:
+    The first ``kept`` networks stay on the engine when their server has gone, for the next one: making
+    one costs the engine about a dozen firewall commands, in the very minute in which a class starts.
+    """
+
+    def __init__(self, pool: IPv4Network, *, instance: str, prefix: str, kept: int) -> None:
         self._pool = pool
         self._instance = instance
         self._prefix = prefix
+        self._kept = kept
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="networks")
         self._client: docker.APIClient | None = None
         self._used: set[int] | None = None
@@ -37,7 +42,7 @@ class NetworkPool:
         return networks.plan(self._pool, index, instance=self._instance, prefix=self._prefix)
 
     async def take(self) -> networks.NetworkPlan:
-        """A free network's plan, which nobody else gets until :meth:`drop`; it is not made yet.
+        """A free network's plan, which nobody else gets until :meth:`drop`; it may not be made yet.
 
         Raises:
             networks.PoolExhausted: all are in use.
@@ -51,11 +56,20 @@ class NetworkPool:
         return self.plan(index)
 
     async def make(self, plan: networks.NetworkPlan) -> None:
-        """Make the network on the engine."""
-        await self._call(lambda client: client.create_network(**networks.create_kwargs(plan)))
+        """Make the network on the engine, unless it was kept there."""
+
+        def made(client: docker.APIClient) -> None:
+            if plan.index < self._kept:
+                with suppress(NotFound):
+                    if networks.is_as_planned(client.inspect_network(plan.name), plan):
+                        return
+                    client.remove_network(plan.name)
+            client.create_network(**networks.create_kwargs(plan))
+
+        await self._call(made)
 
     async def drop(self, container: str, index: int) -> None:
-        """Remove ``container`` (an id, or empty) and its network (-1: none); others may have its place.
+        """Remove ``container`` (an id, or empty) and free its network (-1: none).
 
         What is gone already is passed over.
 
@@ -65,21 +79,25 @@ class NetworkPool:
         if container:
             with suppress(NotFound):
                 await self._call(lambda c: c.remove_container(container, v=True, force=True))
-        if index >= 0:
+        if index >= self._kept:
             name = self.plan(index).name
             with suppress(NotFound):
                 await self._call(lambda c: c.remove_network(name))
-            if self._used is not None:
-                self._used.discard(index)
+        if self._used is not None:
+            self._used.discard(index)
 
     async def _in_use(self) -> set[int]:
-        """Ask the engine which networks there are; remove those that a crash left behind."""
+        """Ask the engine which networks belong to containers; remove those that a crash left behind."""
         label = {"label": f"{networks.INSTANCE_LABEL}={self._instance}"}
+        containers = await self._call(lambda client: client.containers(all=True, filters=label))
+        labels = (c["Labels"].get(networks.NETWORK_LABEL) for c in containers)
+        used = {int(index) for index in labels if index}
         found = await self._call(lambda client: client.networks(filters=label))
-        used = set()
         for name in (str(network["Name"]) for network in found):
             index = networks.index_of(name, instance=self._instance)
-            if index is not None and not await self._removed(name):
+            if index is None or index in used or index < self._kept:
+                continue
+            if not await self._removed(name):
                 used.add(index)
         return used
 
