@@ -23,8 +23,9 @@ from docker.types import LogConfig
 
 from madang_hub.catalog import Catalog
 from madang_hub.engine import gateway as gateway_module
+from madang_hub.engine.checks import Refused
 from madang_hub.engine.gateway import Gateway, bound, main, real_homes, rules_for, serve
-from madang_hub.engine.policy import Refused, Rules
+from madang_hub.engine.rules import Rules
 from madang_hub.isolation import networks
 from madang_hub.settings import Settings
 

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madang_hub.engine import policy
-from madang_hub.engine.policy import Decision, Rules, Subject, decide
+from madang_hub.engine import bodies, policy
+from madang_hub.engine.checks import MAX_BODY
+from madang_hub.engine.policy import Decision, Subject, decide
+from madang_hub.engine.rules import Rules
 
 RULES = Rules(
     images=frozenset({"madang/lab:0.1.0"}),
@@ -269,7 +271,7 @@ def test_a_repeated_key_deep_inside() -> None:
 
 
 def test_a_huge_body() -> None:
-    assert "larger" in create(b" " * (policy.MAX_BODY + 1)).reason
+    assert "larger" in create(b" " * (MAX_BODY + 1)).reason
 
 
 def test_reasons_hold_no_secret() -> None:
@@ -315,7 +317,7 @@ JSON = st.recursive(
     ),
     max_leaves=6,
 )
-KEYS = sorted({*policy._CONFIG, *policy._CONFIG_UNSET, *policy._HOST, *policy._HOST_UNSET})
+KEYS = sorted({*bodies.CONFIG, *bodies.CONFIG_UNSET, *bodies.HOST, *bodies.HOST_UNSET})
 
 
 def cases(word: str) -> st.SearchStrategy[str]:
@@ -336,8 +338,8 @@ def test_no_key_in_any_letter_case_makes_a_server_stronger(
     assert decision.body is not None
     sent = json.loads(decision.body)
     inside = sent["HostConfig"]
-    assert set(sent) <= policy._CONFIG
-    assert set(inside) <= policy._HOST
+    assert set(sent) <= bodies.CONFIG
+    assert set(inside) <= bodies.HOST
     assert sent["Image"] in RULES.images
     assert sent["User"] == "1000:1000"
     assert inside["CapDrop"] == ["ALL"]

@@ -30,6 +30,8 @@ from yarl import URL
 
 from madang_hub.catalog import Catalog, CatalogError
 from madang_hub.engine import policy
+from madang_hub.engine.checks import MAX_BODY, Refused
+from madang_hub.engine.rules import Rules
 from madang_hub.places import Places
 from madang_hub.settings import Settings, SettingsError
 
@@ -53,13 +55,13 @@ UNREACHABLE = (
 _CARRIED = ("Content-Type", "Api-Version", "Ostype", "Docker-Experimental")
 
 
-def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -> policy.Rules:
+def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -> Rules:
     """What the settings and the table say that user servers may be.
 
     The limits are those of the table's largest size.
     """
     sizes = catalog.sizes.values()
-    return policy.Rules(
+    return Rules(
         images=frozenset(catalog.reference(e.image) for e in catalog.environments.values()),
         homes=PurePosixPath(homes or Places(settings, "server").homes),
         pool=settings.network,
@@ -95,7 +97,7 @@ class Gateway:
     the homes at the same path as the engine sees them.
     """
 
-    def __init__(self, engine: Path, rules: policy.Rules, *, check_homes: bool = False) -> None:
+    def __init__(self, engine: Path, rules: Rules, *, check_homes: bool = False) -> None:
         self.engine = engine
         self.rules = rules
         self.check_homes = check_homes
@@ -104,7 +106,7 @@ class Gateway:
 
     def app(self) -> web.Application:
         """The aiohttp application: every path goes to :meth:`handle`, except the health check."""
-        app = web.Application(client_max_size=policy.MAX_BODY)
+        app = web.Application(client_max_size=MAX_BODY)
         app.cleanup_ctx.append(self._life)
         app.router.add_get("/health", self.health)
         app.router.add_route("*", "/{rest:.*}", self.handle)
@@ -160,7 +162,7 @@ class Gateway:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return self._refuse(request, f"the body is larger than {policy.MAX_BODY} bytes")
+            return self._refuse(request, f"the body is larger than {MAX_BODY} bytes")
         decision = policy.decide(request.method, path, query, body, self.rules)
         if not decision.allow:
             return self._refuse(request, decision.reason)
@@ -171,7 +173,7 @@ class Gateway:
             if decision.subject is not None:
                 path = await self._own_path(decision)
             return await self._pass_on(request, decision, path)
-        except policy.Refused as refusal:
+        except Refused as refusal:
             return self._refuse(request, str(refusal))
         except _NotOursError:
             return self._refuse(request, "this is not a user server of this installation")
@@ -253,11 +255,11 @@ def _read(text: bytes) -> Mapping[str, Any]:
     raise aiohttp.ClientPayloadError("the engine's answer has no Id")
 
 
-def real_homes(body: Mapping[str, Any], rules: policy.Rules) -> None:
+def real_homes(body: Mapping[str, Any], rules: Rules) -> None:
     """Look that every home that ``body`` mounts is a folder, not a link to another place.
 
     Raises:
-        policy.Refused: it is a link, no folder, or not there.
+        Refused: it is a link, no folder, or not there.
     """
     for bind in body["HostConfig"]["Binds"]:
         source = Path(bind.split(":")[0])
@@ -266,9 +268,9 @@ def real_homes(body: Mapping[str, Any], rules: policy.Rules) -> None:
         try:
             mode = source.lstat().st_mode
         except OSError as error:
-            raise policy.Refused(f"the home cannot be looked at ({error.strerror})") from error
+            raise Refused(f"the home cannot be looked at ({error.strerror})") from error
         if not stat.S_ISDIR(mode):
-            raise policy.Refused("the home is not a folder")
+            raise Refused("the home is not a folder")
 
 
 # ---- the program ---------------------------------------------------------------------------------
