@@ -90,6 +90,7 @@ def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
         c.MadangLocalSpawner.homes = str(places.homes)
         c.MadangLocalSpawner.environments = str(root / "build" / "env")
         c.MadangLocalSpawner.samples = str(root / "images")
+        c.MadangLocalSpawner.logs = str(places.log / "servers")
         c.MadangLocalSpawner.public_port = settings.port
         c.MadangLocalSpawner.ip = "127.0.0.1"
         return

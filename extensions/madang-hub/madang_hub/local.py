@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT
 from typing import Any
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
@@ -17,10 +18,13 @@ from traitlets import Instance, Int, Unicode
 
 from madang_hub import options as spawn_options
 from madang_hub.catalog import Catalog, Choice
-from madang_hub.homes import DiskFullError, HomeError, ensure_home, home_of
+from madang_hub.homes import DiskFullError, HomeError, ensure_home, home_of, slug
 from madang_hub.options import StartRefused
 from madang_hub.spawner import user_environment
 from madang_hub.web.i18n import gettext_for
+
+SERVER_MARK = "MADANG_SERVER_OF"
+"""Variable of every process of a user server: the homes' folder of the installation that it is of."""
 
 
 class MadangLocalSpawner(SimpleLocalProcessSpawner):
@@ -39,6 +43,9 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
     samples = Unicode(
         help="Folder with the sample notebooks of each environment (`<folder>/<image>/samples`), copied to "
         "a new home. Required, for example `images`."
+    ).tag(config=True)
+    logs = Unicode(
+        help="Folder with one log per person's server, begun anew at each start. Required."
     ).tag(config=True)
     public_port = Int(8000, help="Port of the proxy on this machine. Default: 8000.").tag(
         config=True
@@ -108,7 +115,15 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
             str(bin_folder / "jupyterhub-singleuser"),
         ]
         self.args = ["--allow-root"] if os.geteuid() == 0 else []
-        return await super().start()
+        with self._log_file().open("wb") as log:
+            # not the Hub's own output: that pipe breaks when the Hub ends, and with it the server
+            self.popen_kwargs = {"stdin": DEVNULL, "stdout": log, "stderr": STDOUT}
+            return await super().start()
+
+    def _log_file(self) -> Path:
+        folder = Path(self.logs)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / f"{slug(self.user.name)}.log"
 
     def get_env(self) -> dict[str, str]:
         env: dict[str, str] = super().get_env()
@@ -117,6 +132,7 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         bin_folder = Path(self.environments) / image / "bin"
         env["PATH"] = f"{bin_folder}:{env.get('PATH', os.defpath)}"
         env["MADANG_SAMPLES"] = str(Path(self.samples) / image / "samples")
+        env[SERVER_MARK] = self.homes
         env["JUPYTER_CONFIG_PATH"] = str(Path(self.samples) / "base" / "etc")
         env["MATPLOTLIBRC"] = str(Path(self.samples) / image / "matplotlibrc")
         # a process of this account must not see the operator's own Jupyter settings

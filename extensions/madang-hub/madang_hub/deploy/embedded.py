@@ -5,7 +5,9 @@ The three have the same addresses and the same configuration as in server mode.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import requests
 
 from madang_hub.deploy import envs
 from madang_hub.deploy.waiting import wait_for
+from madang_hub.local import SERVER_MARK
 from madang_hub.places import Places, ensure_secrets, read_secret
 
 _CONFIG = """\
@@ -236,24 +239,54 @@ def wait_ready(places: Places, seconds: float = 120) -> None:
 
 
 def down(places: Places) -> bool:
-    """Stop users' servers, then everything; data stays. False if nothing was running."""
+    """Stop users' servers, then everything; data stays. False if nothing was running.
+
+    Users' servers are ended also where the Hub, or all three, did not live any more to do it.
+    """
     if not running(places):
-        return False
+        return end_servers(places)
     _stop_servers(places)
     pid = int(_control(places, "pid"))
     _control(places, "shutdown")
     # it refuses to talk while it is still stopping the three, and ends after them
     if not wait_for(lambda: not _alive(pid), 60):
         raise EmbeddedError(f"supervisord does not stop; see {places.log}/supervisord.log")
+    end_servers(places)
     return True
+
+
+def end_servers(places: Places) -> bool:
+    """End processes of users' servers that nobody else stopped; False if there were none."""
+    mark = f"{SERVER_MARK}={places.homes}\0".encode()
+
+    def left() -> list[int]:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+                if mark in (folder / "environ").read_bytes() and _alive(int(folder.name)):
+                    found.append(int(folder.name))
+        return found
+
+    servers = left()
+    for pid in servers:
+        _send(pid, signal.SIGTERM)
+    if not wait_for(lambda: not left(), 10):
+        for pid in left():
+            _send(pid, signal.SIGKILL)
+    return bool(servers)
+
+
+def _send(pid: int, what: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, what)
 
 
 def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
         return False
-    return True
+    return state != "Z"
 
 
 def _stop_servers(places: Places) -> None:
@@ -271,4 +304,6 @@ def _stop_servers(places: Places) -> None:
             session.delete(f"{places.hub_api}/users/{name}/server", timeout=20)
         wait_for(lambda: not names(), 60)
     except requests.RequestException as error:
-        print(f"  the Hub does not answer ({error.__class__.__name__}); servers of users may go on")
+        print(
+            f"  the Hub does not answer ({error.__class__.__name__}); users' servers are ended without it"
+        )

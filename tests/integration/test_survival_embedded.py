@@ -1,0 +1,95 @@
+"""Embedded mode survives too: its processes are killed while somebody works."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from support.deployment import Deployment, wait_for
+from support.notebook import notebook
+from support.people import Person, newcomer, visible
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    deployment = Deployment("embedded", tmp_path / "data")
+    try:
+        deployment.up()
+        yield deployment
+    finally:
+        deployment.remove()
+
+
+@pytest.fixture
+def minji(deployment: Deployment) -> Person:
+    """Somebody with a running server."""
+    person = newcomer(deployment, "minji", language="en")
+    person.start(environment="lab", size="small")
+    return person
+
+
+def processes(deployment: Deployment, *words: str) -> list[int]:
+    """Processes of this installation with all of ``words`` in their command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(deployment.data).encode() in environ and all(w in command for w in words):
+            found.append(int(folder.name))
+    return found
+
+
+def kill(deployment: Deployment, *words: str) -> None:
+    """End these processes without a word, as a crash does."""
+    pids = processes(deployment, *words)
+    assert pids, words
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def healthy(deployment: Deployment) -> bool:
+    try:
+        return requests.get(f"{deployment.url}/hub/health", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def test_hub_and_proxy_are_killed_and_the_notebook_goes_on(
+    deployment: Deployment, minji: Person
+) -> None:
+    with notebook(minji) as open_one:
+        open_one.ask("kept = 41")
+        kill(deployment, "-m jupyterhub ")
+        assert open_one.ask("print(kept + 1)") == "42"
+        wait_for(lambda: healthy(deployment), "the Hub to be back")
+        assert minji.server_ready
+        kill(deployment, "configurable-http-proxy")
+        wait_for(open_one.reconnects, "the route to the notebook", 30)
+        assert open_one.ask("print(kept + 2)") == "43"
+        # a new kernel as well: what it writes to its log must not break with the Hub
+        assert minji.run("print(1)").strip() == "1"
+
+
+def test_a_killed_server_is_noticed_and_said(deployment: Deployment, minji: Person) -> None:
+    kill(deployment, "jupyterhub-singleuser")
+    wait_for(lambda: not minji.model().get("servers"), "the Hub to notice the end", 25)
+    page = visible(minji.session.get(f"{minji.url}/hub/home", timeout=60).text)
+    assert "ended unexpectedly" in page
+    minji.start(environment="lab", size="small")
+    assert minji.run("print(1)").strip() == "1"
+
+
+def test_down_ends_everything_also_without_a_hub(deployment: Deployment, minji: Person) -> None:
+    # supervisord first, else it brings the Hub back
+    kill(deployment, "supervisord")
+    kill(deployment, "-m jupyterhub ")
+    assert processes(deployment, "jupyterhub-singleuser")
+    deployment.down()
+    assert not processes(deployment, "jupyterhub-singleuser")
