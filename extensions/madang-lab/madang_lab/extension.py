@@ -1,0 +1,33 @@
+"""What is added to a user server: routes below ``/madang`` and the report of what runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tornado.ioloop import PeriodicCallback
+
+from madang_lab.handlers import routes
+
+
+def people_of(environ: Mapping[str, str]) -> Any:
+    """The people service as this server reaches it; None outside Madang."""
+    url, token = environ.get("MADANG_PEOPLE_URL", ""), environ.get("JUPYTERHUB_API_TOKEN", "")
+    if not url or not token:
+        return None
+    from madang_lab.people import People
+
+    return People(url.rstrip("/"), token, environ.get("JUPYTERHUB_SERVER_NAME", ""))
+
+
+def load(serverapp: Any) -> None:
+    """Jupyter Server's hook; the event loop is there but does not run yet."""
+    people = people_of(os.environ)
+    serverapp.web_app.settings["madang_people"] = people
+    serverapp.web_app.add_handlers(".*$", routes(serverapp.base_url))
+    if people is not None:
+        from madang_lab.busy import REPORT_EVERY, Reporter
+
+        reporter = Reporter(serverapp, people)
+        PeriodicCallback(reporter.report, REPORT_EVERY * 1000, jitter=0.2).start()

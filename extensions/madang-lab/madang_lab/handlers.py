@@ -1,0 +1,147 @@
+"""The routes below ``/madang``, for JupyterLab in the browser. All need a signed-in person, and those that
+change something need the server's owner and Jupyter's XSRF token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import asdict
+from typing import Any
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import url_path_join
+from tornado import web
+
+MAX_BODY = 1024
+"""Bytes; nothing that these routes are told is longer."""
+
+
+class Base(APIHandler):
+    """What the routes share."""
+
+    auth_resource = "madang"
+
+    @property
+    def people(self) -> Any:
+        """The people service; None outside Madang."""
+        return self.settings["madang_people"]
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the owner of this server asks."""
+        is_owner = getattr(self.authorizer, "is_owner", None)
+        return bool(is_owner is None or is_owner(self.current_user))
+
+    @property
+    def language(self) -> str:
+        """The language of JupyterLab's page, for sentences of the people service."""
+        return str(self.request.headers.get("Accept-Language", ""))[:100]
+
+    def must_be_the_owner(self) -> None:
+        """Refuse visitors: with this server's token they would act as its owner."""
+        if len(self.request.body) > MAX_BODY:
+            raise web.HTTPError(413, "That is too long.")
+        if not self.is_owner:
+            raise web.HTTPError(403, "Only the owner of this server can do that.")
+        if self.people is None:
+            raise web.HTTPError(404, "This server does not belong to a Madang.")
+
+    def answer(self, status: int, body: object) -> None:
+        """Send ``body`` as JSON."""
+        self.set_status(status)
+        self.finish(json.dumps(body))
+
+    async def do(self, action: Any) -> None:
+        """Wait for ``action`` and answer with the state after it; a refusal keeps its own words."""
+        from madang_lab.people import AwayError, RefusedError
+
+        try:
+            await action
+        except RefusedError as error:
+            self.answer(error.status, {"status": error.status, "message": error.message})
+        except AwayError as error:
+            self.log.warning("The people service: %s", error)
+            self.answer(503, {"status": 503, "message": ""})
+        else:
+            self.answer(200, await self.state())
+
+    async def state(self) -> dict[str, Any]:
+        """Memory, and what the people service says about this server (None: it does not answer)."""
+        from madang_lab.memory import memory
+        from madang_lab.people import AwayError
+
+        used = await asyncio.to_thread(memory, os.environ, os.getpid())
+        found: dict[str, Any] | None = None
+        if self.people is not None:
+            try:
+                found = await self.people.me()
+            except AwayError as error:
+                self.log.debug("The people service: %s", error)
+        owner = self.is_owner
+        if found is not None and not owner:
+            name = self.current_user.username
+            visits = [visit for visit in found["look_ins"] if visit["mentor"] == name]
+            # what is meant for the owner is not shown to a visitor
+            found = {**found, "server": None, "announcements": [], "look_ins": visits}
+        return {
+            "memory": asdict(used),
+            "owner": owner,
+            "name": os.environ.get("JUPYTERHUB_USER", ""),
+            "madang": self.people is not None,
+            "me": found,
+        }
+
+
+class StatusHandler(Base):
+    """What the status bar and the notices show."""
+
+    # looking at the clock is no work: it must not keep a server alive
+    _track_activity = False
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """The state now."""
+        self.answer(200, await self.state())
+
+
+class ExtendHandler(Base):
+    """More time for this server."""
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """Ask for it; the state after it."""
+        self.must_be_the_owner()
+        await self.do(self.people.extend(self.language))
+
+
+class EndLookInHandler(Base):
+    """The end of a look-in, by the one who is looked at."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, identity: str) -> None:
+        """End it; the visitor's connections are closed before the answer."""
+        self.must_be_the_owner()
+        await self.do(self._end(identity))
+
+    async def _end(self, identity: str) -> None:
+        await self.people.end_look_in(identity, self.language)
+        look = getattr(self.authorizer, "look", None)
+        if look is not None:
+            await look(at_once=True)
+
+
+def routes(base_url: str) -> list[tuple[str, type[Base]]]:
+    """Tornado's routes below ``base_url``."""
+    return [
+        (url_path_join(base_url, "madang", "status"), StatusHandler),
+        (url_path_join(base_url, "madang", "extend"), ExtendHandler),
+        (
+            url_path_join(base_url, "madang", "look-ins", "([A-Za-z0-9-]{1,64})", "end"),
+            EndLookInHandler,
+        ),
+    ]

@@ -1,0 +1,93 @@
+/**
+ * Madang's part of JupyterLab: one plugin that brings the parts together.
+ */
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette, Notification } from '@jupyterlab/apputils';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { RefusedError, Watch } from './api';
+import { LookInBar } from './lookin';
+import { remember, tag } from './model';
+import { type ISeen, Notices } from './notices';
+import { StatusItem, Words } from './status';
+
+const ID = 'madang-lab:plugin';
+const EXTEND = 'madang:extend';
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: ID,
+  description: 'Memory and time left, announcements, extend, look-ins.',
+  autoStart: true,
+  optional: [ITranslator, IStatusBar, ICommandPalette, ISettingRegistry],
+  activate: (
+    app: JupyterFrontEnd,
+    translator: ITranslator | null,
+    statusBar: IStatusBar | null,
+    palette: ICommandPalette | null,
+    settings: ISettingRegistry | null
+  ): void => {
+    const languages = translator ?? nullTranslator;
+    const trans = languages.load('madang_lab');
+    const locale = tag(languages.languageCode);
+    const words = new Words(trans, locale);
+    const watch = new Watch(locale);
+    const extend = async (): Promise<void> => {
+      await app.commands.execute(EXTEND);
+    };
+
+    app.commands.addCommand(EXTEND, {
+      label: trans.__('Extend the time of my server'),
+      isEnabled: () => watch.known?.status.me?.server?.can_extend === true,
+      describedBy: { args: { type: 'object', properties: {} } },
+      execute: async () => {
+        try {
+          await watch.extend();
+          const ends = watch.known?.status.me?.server?.ends ?? null;
+          Notification.success(words.extended(ends), { autoClose: 10_000 });
+        } catch (error) {
+          const said = error instanceof RefusedError ? error.message : '';
+          Notification.error(said || trans.__('No more time could be had. Try again in a moment.'));
+        }
+      }
+    });
+    watch.changed.connect(() => app.commands.notifyCommandChanged(EXTEND));
+    // the palette searches from the first Latin letter on: the Korean category has some for this
+    palette?.addItem({ command: EXTEND, category: trans.__('Madang') });
+
+    statusBar?.registerStatusItem(`${ID}:status`, {
+      item: new StatusItem(watch, words, extend),
+      align: 'right',
+      rank: 0,
+      priority: 1
+    });
+    void app.restored.then(async () => {
+      app.shell.add(new LookInBar(watch, trans, words), 'header');
+      new Notices(watch, trans, words, await seenIn(settings), extend);
+    });
+  }
+};
+
+/** The read announcements, in the settings; without them for as long as the page is open. */
+async function seenIn(registry: ISettingRegistry | null): Promise<ISeen> {
+  let ids: string[] = [];
+  const stored = await registry?.load(ID).catch(() => null);
+  const read = (): void => {
+    const found = stored?.get('seen').composite;
+    if (Array.isArray(found)) {
+      ids = found.filter(one => typeof one === 'string');
+    }
+  };
+  read();
+  stored?.changed.connect(read);
+  return {
+    ids: () => ids,
+    add: async id => {
+      ids = remember(ids, id);
+      await stored?.set('seen', ids);
+    }
+  };
+}
+
+export default plugin;

@@ -1,0 +1,358 @@
+"""A real user server with Madang's part in it, and a Hub whose answers the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+from conftest import missing
+from support.deployment import free_ports, wait_for
+from support.fake_hub import FakeHub, fake_hub
+
+from madang_hub.deploy import envs, lab_extension
+
+OWNER, MENTOR, STRANGER = "o" * 32, "m" * 32, "s" * 32
+LOOK_IN = {
+    "id": 5,
+    "mentor": "kim",
+    "mentor_name": "김선생",
+    "reason": "질문",
+    "began": "2026-11-21T10:00:00+00:00",
+    "until": "2026-11-21T10:30:00+00:00",
+}
+ME = {
+    "name": "minji",
+    "now": "2026-11-21T10:00:00+00:00",
+    "server": {
+        "name": "",
+        "ends": "2026-11-21T11:00:00+00:00",
+        "why": "class",
+        "warning": True,
+        "can_extend": True,
+        "extended_until": None,
+    },
+    "announcements": [{"id": 1, "text": "안녕", "team": "class:a", "from": "", "until": ""}],
+    "look_ins": [LOOK_IN],
+}
+
+
+@dataclass
+class Server:
+    """The user server of minji; ``url`` ends with a slash."""
+
+    hub: FakeHub
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def ask(self, method: str, path: str, token: str = OWNER, **options: Any) -> requests.Response:
+        headers = {"Authorization": f"token {token}"} if token else {}
+        headers |= options.pop("headers", {})
+        return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
+
+    def status(self, token: str = OWNER) -> dict[str, Any]:
+        reply = self.ask("GET", "madang/status", token)
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    @asynccontextmanager
+    async def socket(self, path: str, token: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as http,
+            http.ws_connect(self.url + path) as socket,
+        ):
+            yield socket
+
+
+@pytest.fixture(scope="module")
+def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    program = root / "build" / "env" / "lab" / "bin" / "jupyterhub-singleuser"
+    if not program.exists():
+        missing("build/env/lab (run `scripts/madang environments`)")
+    home = tmp_path_factory.mktemp("home")
+    people = {OWNER: "minji", MENTOR: "kim", STRANGER: "lee"}
+    [port] = free_ports(1)
+    with fake_hub(FakeHub("minji", people, {"minji"})) as hub:
+        url = f"http://127.0.0.1:{port}/user/minji/"
+        environ = {
+            "PATH": f"{program.parent}:{os.defpath}",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "JUPYTER_CONFIG_PATH": str(root / "images" / "base" / "etc"),
+            "JUPYTERHUB_API_TOKEN": OWNER,
+            "JUPYTERHUB_API_URL": f"{hub.url}/hub/api",
+            "JUPYTERHUB_ACTIVITY_URL": f"{hub.url}/hub/api/users/minji/activity",
+            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-minji",
+            "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers!user=minji"]',
+            "JUPYTERHUB_SERVICE_PREFIX": "/user/minji/",
+            "JUPYTERHUB_SERVICE_URL": url,
+            "JUPYTERHUB_USER": "minji",
+            "MADANG_PEOPLE_URL": f"{hub.url}/services/people",
+            "MEM_LIMIT": str(3 * 2**30),
+        }
+        log = home / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(program), "--allow-root"],
+                env=environ,
+                cwd=home,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        server = Server(hub, url, log, process)
+        try:
+            wait_for(lambda: answers(server), "the user server", 60)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def answers(server: Server) -> bool:
+    assert server.process.poll() is None, server.log.read_text()
+    try:
+        return server.ask("GET", "api/status").ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.fixture
+def server(started: Server) -> Server:
+    """The server, with everything as it should be, the mentor inside."""
+    hub = started.hub
+    hub.me, hub.inside = ME, {"minji", "kim"}
+    hub.refusal, hub.down, hub.away = "", False, False
+    # what a test before saw is old by now for this server
+    started.ask("POST", "madang/extend")
+    wait_for(lambda: started.ask("GET", "api/contents", MENTOR).ok, "the mentor to be let in", 10)
+    hub.told.clear()
+    return started
+
+
+def test_the_owner_sees_memory_time_and_notices(server: Server) -> None:
+    found = server.status()
+    assert found["owner"] is True
+    assert found["memory"]["limit"] == 3 * 2**30
+    assert found["memory"]["enforced"] is False
+    assert 2**20 < found["memory"]["used"] < 2**33
+    assert found["me"]["server"]["why"] == "class"
+    assert found["me"]["announcements"][0]["text"] == "안녕"
+    assert found["me"]["look_ins"][0]["mentor_name"] == "김선생"
+
+
+def test_no_token_reaches_the_browser(server: Server) -> None:
+    server.hub.me = {**ME, "token": OWNER}
+    server.ask("POST", "madang/extend")
+    assert OWNER not in server.ask("GET", "madang/status").text
+
+
+def test_all_tabs_together_ask_the_people_service_once(server: Server) -> None:
+    server.ask("POST", "madang/extend")
+    for _ in range(5):
+        server.status()
+    assert [told.path for told in server.hub.told] == ["api/me/extend", "api/me"]
+
+
+def test_looking_is_no_activity(server: Server) -> None:
+    def last() -> str:
+        return str(server.ask("GET", "api/status?no_track_activity=1").json()["last_activity"])
+
+    before = last()
+    server.status()
+    assert last() == before
+
+
+def test_a_visitor_sees_the_own_look_in_only(server: Server) -> None:
+    server.hub.me = {**ME, "look_ins": [LOOK_IN, {**LOOK_IN, "id": 6, "mentor": "other"}]}
+    server.ask("POST", "madang/extend")
+    found = server.status(MENTOR)
+    assert found["owner"] is False
+    assert [look["id"] for look in found["me"]["look_ins"]] == ["5"]
+    assert found["me"]["announcements"] == []
+    assert found["me"]["server"] is None
+
+
+@pytest.mark.parametrize("path", ["madang/extend", "madang/look-ins/5/end"])
+def test_only_the_owner_changes_something(server: Server, path: str) -> None:
+    for token in (MENTOR, STRANGER, "x" * 32, ""):
+        reply = server.ask("POST", path, token, allow_redirects=False)
+        assert reply.status_code in (302, 403), (token, reply.status_code)
+    assert server.hub.told == []
+
+
+@pytest.mark.parametrize("token", [STRANGER, "x" * 32, ""])
+def test_a_stranger_sees_nothing(server: Server, token: str) -> None:
+    assert server.ask("GET", "madang/status", token, allow_redirects=False).status_code in (
+        302,
+        403,
+    )
+
+
+def test_extend_and_refusal_in_the_pages_language(server: Server) -> None:
+    language = {"Accept-Language": "ko-KR"}
+    assert server.ask("POST", "madang/extend", headers=language).json()["me"]["server"]
+    [told] = [one for one in server.hub.told if one.path == "api/me/extend"]
+    assert (told.body, told.language) == ({"server": ""}, "ko-KR")
+    server.hub.refusal = "더 연장할 수 없습니다."
+    reply = server.ask("POST", "madang/extend", headers=language)
+    assert (reply.status_code, reply.json()["message"]) == (409, server.hub.refusal)
+
+
+@pytest.mark.parametrize(
+    "path", ["madang/look-ins/..%2F..%2Fme/end", "madang/look-ins/5/6/end", "madang/look-ins//end"]
+)
+def test_odd_numbers_of_look_ins_reach_nobody(server: Server, path: str) -> None:
+    assert server.ask("POST", path).status_code == 404
+    assert server.hub.told == []
+
+
+def test_a_long_body_is_refused(server: Server) -> None:
+    assert server.ask("POST", "madang/extend", data="x" * 2000).status_code == 413
+    assert server.hub.told == []
+
+
+def test_the_people_service_away_breaks_nothing(server: Server) -> None:
+    server.hub.away = True
+    assert server.ask("POST", "madang/extend").status_code == 503
+    found = server.status()
+    assert found["memory"]["used"] > 0
+    # what was known a moment ago may still be shown; a fresh question finds nobody
+    server.hub.away = False
+    assert server.ask("POST", "madang/extend").status_code == 200
+    server.hub.away = True
+    assert server.status()["me"] is None or server.status()["me"]["server"]
+    assert server.process.poll() is None
+
+
+async def test_when_a_look_in_ends_the_visitors_connections_close(server: Server) -> None:
+    """Kernels, terminals and events; the owner's own stay, and every door is shut at once."""
+    kernel = server.ask("POST", "api/kernels", json={"name": "python3"}).json()["id"]
+    terminal = server.ask("POST", "api/terminals", json={}).json()["name"]
+    paths = [
+        f"api/kernels/{kernel}/channels",
+        f"terminals/websocket/{terminal}",
+        "api/events/subscribe",
+    ]
+    try:
+        async with (
+            server.socket(paths[0], MENTOR) as one,
+            server.socket(paths[1], MENTOR) as two,
+            server.socket(paths[2], MENTOR) as three,
+            server.socket(paths[0], OWNER) as mine,
+        ):
+            assert (await asyncio.to_thread(server.ask, "GET", "api/contents", MENTOR)).ok
+            reply = await asyncio.to_thread(server.ask, "POST", "madang/look-ins/5/end")
+            assert reply.json()["me"]["look_ins"] == []
+            for socket in (one, two, three):
+                async with asyncio.timeout(5):
+                    async for _ in socket:
+                        pass
+                assert socket.close_code == 4403
+            for path in ("api/contents", "madang/status", "lab", "api/kernels"):
+                shut = await asyncio.to_thread(
+                    server.ask, "GET", path, MENTOR, allow_redirects=False
+                )
+                assert shut.status_code in (302, 403), path
+            for path in paths:
+                with pytest.raises(aiohttp.WSServerHandshakeError):
+                    async with server.socket(path, MENTOR):
+                        pass
+            await mine.send_str(json.dumps(request("kernel_info_request")))
+            async with asyncio.timeout(20):
+                async for message in mine:
+                    if json.loads(message.data)["msg_type"] == "kernel_info_reply":
+                        break
+            assert not mine.closed
+    finally:
+        server.ask("DELETE", f"api/kernels/{kernel}")
+        server.ask("DELETE", f"api/terminals/{terminal}")
+
+
+def request(kind: str) -> dict[str, Any]:
+    header = {"msg_id": "1", "msg_type": kind, "username": "", "session": "1", "version": "5.3"}
+    return {
+        "header": header,
+        "parent_header": {},
+        "metadata": {},
+        "content": {},
+        "channel": "shell",
+        "buffers": [],
+    }
+
+
+async def test_a_share_that_is_taken_back_elsewhere_is_noticed_within_seconds(
+    server: Server,
+) -> None:
+    async with server.socket("api/events/subscribe", MENTOR) as socket:
+        server.hub.inside = {"minji"}
+        async with asyncio.timeout(8):
+            async for _ in socket:
+                pass
+        assert socket.close_code == 4403
+
+
+async def test_a_visitor_stays_while_the_hub_is_away_for_a_moment(server: Server) -> None:
+    async with server.socket("api/events/subscribe", MENTOR) as socket:
+        server.hub.down = True
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(7):
+                await socket.receive()
+        server.hub.down = False
+        assert not socket.closed
+
+
+def test_what_runs_is_reported(server: Server) -> None:
+    """A cell that goes on is told to the people service within about a minute."""
+    kernel = server.ask("POST", "api/kernels", json={"name": "python3"}).json()["id"]
+
+    async def begin() -> None:
+        async with server.socket(f"api/kernels/{kernel}/channels", OWNER) as socket:
+            message = request("execute_request")
+            message["content"] = {"code": "import time; time.sleep(300)", "silent": False}
+            await socket.send_str(json.dumps(message))
+            async with asyncio.timeout(30):
+                async for raw in socket:
+                    if json.loads(raw.data)["msg_type"] == "execute_input":
+                        return
+
+    try:
+        asyncio.run(begin())
+        told = server.hub.told
+        wait_for(lambda: any(one.path == "api/me/busy" for one in told), "the report", 90)
+        [report] = [one for one in told if one.path == "api/me/busy"][:1]
+        assert report.body == {"server": "", "busy": True, "why": "kernel"}
+    finally:
+        server.ask("DELETE", f"api/kernels/{kernel}")
+
+
+def test_the_log_names_nobodys_token(server: Server) -> None:
+    log = server.log.read_text()
+    assert "madang_lab | extension was successfully loaded" in log
+    assert not any(token in log for token in (OWNER, MENTOR, STRANGER))
+    assert "site-packages/madang_lab/" not in log, "a traceback of ours"
+
+
+def test_an_error_in_the_sources_stops_the_build(root: Path, tmp_path: Path) -> None:
+    """The compiler is as strict as ``tsconfig.json`` says, and its word counts."""
+    lab_extension.ensure(root)
+    work = tmp_path / "work"
+    lab_extension._copy(root / lab_extension.SOURCE, work)
+    (work / "node_modules").symlink_to(lab_extension.folder_of(root) / "work" / "node_modules")
+    lab_extension._node(work, "Types", "typescript/bin/tsc", "--project", ".")
+    (work / "src" / "more.ts").write_text(
+        "export const first = (all: string[]): string => all[0];\n"
+    )
+    with pytest.raises(envs.BuildError, match=r"src/more\.ts.*'string \| undefined'"):
+        lab_extension._node(work, "Types", "typescript/bin/tsc", "--project", ".")
