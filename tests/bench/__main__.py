@@ -16,12 +16,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from support.accounts import with_one_password
 from support.deployment import ROOT, Deployment
 from support.people import Person, newcomer
 
+from bench import signins
 from bench.clients import Client, client_of
 from bench.plain import plain_hub
 from madang_hub.catalog import Catalog
+from madang_hub.people.database import Database
+from madang_hub.places import Places
+from madang_hub.settings import Settings
 
 SIZE = "small"
 
@@ -39,7 +44,7 @@ class Result:
 
 
 @dataclass
-class Places:
+class Hubs:
     """The two Hubs that are compared."""
 
     ours: Deployment
@@ -74,9 +79,9 @@ def _result(name: str, runs: list[tuple[float, float]]) -> Result:
     return Result(name, ours, "s", plain, plain / ours, runs)
 
 
-def first_cell_cold(places: Places) -> Result:
+def first_cell_cold(hubs: Hubs) -> Result:
     """Start request → first executed cell, nothing prepared; median of 5 after one warm-up."""
-    ours, plain = places.pair("single")
+    ours, plain = hubs.pair("single")
     runs = []
     for counted in (False, True, True, True, True, True):
         run = (asyncio.run(_timed(ours)), asyncio.run(_timed(plain)))
@@ -85,9 +90,9 @@ def first_cell_cold(places: Places) -> Result:
     return _result("first_cell_cold", runs)
 
 
-def class16_last_first_cell(places: Places) -> Result:
+def class16_last_first_cell(hubs: Hubs) -> Result:
     """16 people press start at once → the last one's first cell; median of 3."""
-    pairs = [places.pair(f"pupil{n:02}") for n in range(16)]
+    pairs = [hubs.pair(f"pupil{n:02}") for n in range(16)]
     runs = []
     for _ in range(3):
         ours = asyncio.run(_together([p[0] for p in pairs]))
@@ -96,9 +101,40 @@ def class16_last_first_cell(places: Places) -> Result:
     return _result("class16_last_first_cell", runs)
 
 
-MEASURES: dict[str, Callable[[Places], Result]] = {
+def signins_360(hubs: Hubs) -> Result:
+    """360 people sign in at once and load their home page → the last one; one run, all must succeed.
+
+    Plain JupyterHub checks no password hash here (its dummy sign-in), ours does for each person.
+    """
+    names = [f"trainee{n:03}" for n in range(360)]
+    _accounts(hubs.ours, names)
+    plain = asyncio.run(signins.together(hubs.plain.url, names, "bench"))
+    ours = asyncio.run(signins.together(hubs.ours.url, names, signins.PASSWORD))
+    for whose, found in (("Madang", ours), ("plain", plain)):
+        print(
+            f"  {whose}: median {found.middle:.1f} s, p95 {found.p95:.1f} s, last {found.last:.1f} s, "
+            f"errors {len(found.errors)} {sorted(set(found.errors))[:3]}"
+        )
+    if ours.errors:
+        raise SystemExit(f"{len(ours.errors)} of 360 could not sign in")
+    return Result(
+        "signins_360", ours.last, "s", plain.last, plain.last / ours.last, [(ours.last, plain.last)]
+    )
+
+
+def _accounts(deployment: Deployment, names: list[str]) -> None:
+    places = Places(Settings.load(ROOT, deployment.environ), "server")
+    database = Database(places.database_url("hub"))
+    try:
+        with_one_password(database, names, signins.PASSWORD)
+    finally:
+        database.close()
+
+
+MEASURES: dict[str, Callable[[Hubs], Result]] = {
     "first_cell_cold": first_cell_cold,
     "class16_last_first_cell": class16_last_first_cell,
+    "signins_360": signins_360,
 }
 
 
@@ -121,7 +157,7 @@ def main() -> int:
             ours.up()
             with plain_hub(Path(folder) / "plain", catalog, SIZE) as plain:
                 for name in only or MEASURES:
-                    result = MEASURES[name](Places(ours, plain))
+                    result = MEASURES[name](Hubs(ours, plain))
                     results.append(result)
                     print(
                         f"{result.name:28} {result.value:7.2f} {result.unit}   plain "

@@ -12,12 +12,14 @@ from traitlets import HasTraits
 from madang_hub import reference
 from madang_hub.catalog import Catalog
 from madang_hub.local import MadangLocalSpawner
-from madang_hub.people.authenticator import LocalAuthenticator
+from madang_hub.people.authenticator import DirectoryAuthenticator, LocalAuthenticator
 from madang_hub.spawner import MadangSpawner
 from madang_hub.web import pages
 
 
-@pytest.mark.parametrize("kind", [MadangSpawner, MadangLocalSpawner, LocalAuthenticator])
+@pytest.mark.parametrize(
+    "kind", [MadangSpawner, MadangLocalSpawner, DirectoryAuthenticator, LocalAuthenticator]
+)
 def test_every_trait_of_ours_explains_itself(kind: type[HasTraits]) -> None:
     ours = set(kind.class_traits()) - set(kind.__mro__[1].class_traits())  # type: ignore[attr-defined]
     assert ours

@@ -69,7 +69,10 @@ def test_the_first_ones_stay_and_are_used_again(there: docker.DockerClient) -> N
         again = await start(networks, 3)
         after = ids(there)
         assert [p.index for p in again] == [0, 1, 2]
-        assert (after["tnets-u-0"], after["tnets-u-1"]) == (before["tnets-u-0"], before["tnets-u-1"])
+        assert (after["tnets-u-0"], after["tnets-u-1"]) == (
+            before["tnets-u-0"],
+            before["tnets-u-1"],
+        )
         assert after["tnets-u-2"] != before["tnets-u-2"]
         await stop(networks, again)
 

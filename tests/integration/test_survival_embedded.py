@@ -86,10 +86,16 @@ def test_a_killed_server_is_noticed_and_said(deployment: Deployment, minji: Pers
     assert minji.run("print(1)").strip() == "1"
 
 
-def test_down_ends_everything_also_without_a_hub(deployment: Deployment, minji: Person) -> None:
-    # supervisord first, else it brings the Hub back
+def test_up_and_down_also_where_supervisord_died(deployment: Deployment, minji: Person) -> None:
+    with notebook(minji) as open_one:
+        open_one.ask("kept = 41")
+        kill(deployment, "supervisord")
+        assert processes(deployment, "-m jupyterhub "), "nobody ended the others"
+        deployment.up()
+        wait_for(open_one.reconnects, "the route to the notebook", 30)
+        assert open_one.ask("print(kept + 1)") == "42"
     kill(deployment, "supervisord")
     kill(deployment, "-m jupyterhub ")
     assert processes(deployment, "jupyterhub-singleuser")
     deployment.down()
-    assert not processes(deployment, "jupyterhub-singleuser")
+    wait_for(lambda: not processes(deployment), "the last process to end", 10)

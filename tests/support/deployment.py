@@ -54,7 +54,9 @@ class Deployment:
     extra: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.port, self.hub_port, self.proxy_api_port, self.tracking_port = free_ports(4)
+        self.port, self.hub_port, self.proxy_api_port, self.tracking_port, self.people_port = (
+            free_ports(5)
+        )
 
     @property
     def url(self) -> str:
@@ -72,6 +74,7 @@ class Deployment:
             "MADANG_HUB_PORT": str(self.hub_port),
             "MADANG_PROXY_API_PORT": str(self.proxy_api_port),
             "MADANG_TRACKING_PORT": str(self.tracking_port),
+            "MADANG_PEOPLE_PORT": str(self.people_port),
             "MADANG_NETWORK": self.network,
             "MADANG_BRIDGE_PREFIX": self.bridge_prefix,
             "MADANG_ADMIN": self.admin,

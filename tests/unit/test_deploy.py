@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from supervisor.datatypes import dict_of_key_value_pairs
+from supervisor.options import UnhosedConfigParser
 
 from madang_hub.deploy import doctor, embedded
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide, look
@@ -124,3 +127,21 @@ def test_no_secret_is_written_into_the_supervisor_configuration(tmp_path: Path) 
     text = embedded.supervisor_config(places, tmp_path, Path("/proxy"))
     for name in made:
         assert read_secret(places.secrets, name) not in text
+
+
+@pytest.mark.parametrize(
+    "text", ["가반=class:a trainee ; b=admin", "a \"b\" 'c' #d", "50%; \\n", "x=y", " ;#; # "]
+)
+def test_settings_of_any_characters_reach_the_processes(tmp_path: Path, text: str) -> None:
+    """supervisord reads its own file; what it would start gets the text character for character."""
+    given = subject(tmp_path, SIGN_IN_NAME=text).places
+    ensure_secrets(given.secrets)
+    parser = UnhosedConfigParser()
+    parser.expansions = {}
+    parser.read_string(embedded.supervisor_config(given, tmp_path, Path("/proxy")))
+    for program in ("proxy", "hub", "mlflow"):
+        section = f"program:{program}"
+        words = shlex.split(parser.saneget(section, "command"))
+        found = dict_of_key_value_pairs(parser.saneget(section, "environment"))
+        found |= dict(word.split("=", 1) for word in words if word.startswith("MADANG_"))
+        assert found["MADANG_SIGN_IN_NAME"] == text

@@ -117,6 +117,15 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "login-wrong": ("login.html", {**LOGIN, "login_error": "Invalid username or password"}),
     "login-new": ("login.html", {**LOGIN, "login_error": AWKWARD, "exception": NEW}),
     "login-oauth": ("login.html", {**LOGIN, "login_service": AWKWARD}),
+    "login-operator": (
+        "login.html",
+        {
+            **LOGIN,
+            "login_service": AWKWARD,
+            "authenticator": SimpleNamespace(request_otp=False, local_admin=True),
+            "login_error": "Invalid username or password",
+        },
+    ),
     "login-otp": (
         "login.html",
         {
@@ -207,6 +216,7 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "logout": ("logout.html", {"user": None}),
+    "logout-stays": ("logout.html", {"user": None, "stays_at": AWKWARD}),
     "token": (
         "token.html",
         {
@@ -460,7 +470,7 @@ def test_the_switch_of_languages_keeps_the_address() -> None:
 
 def test_every_template_is_among_the_pages() -> None:
     rendered = {template for template, _facts in PAGES.values()}
-    parts = {"page.html", "words.html", "picker.html", "error.html"}
+    parts = {"page.html", "words.html", "picker.html", "error.html", "now.html"}
     assert {p.name for p in pages.TEMPLATES.iterdir()} == rendered | parts
 
 

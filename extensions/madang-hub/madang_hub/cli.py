@@ -8,27 +8,37 @@ import shutil
 import sys
 import urllib.request
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import requests
 
+from madang_hub import class_commands
 from madang_hub.catalog import Catalog, CatalogError
 from madang_hub.deploy import doctor, embedded, server
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide, look
 from madang_hub.deploy.envs import BuildError
-from madang_hub.people.accounts import AccountError, Accounts
+from madang_hub.people.accounts import AccountError
+from madang_hub.people.archive import ArchiveError
+from madang_hub.people.database import Database
+from madang_hub.people.directory import DirectoryError
+from madang_hub.people.enrolment import Enrolment, describe
 from madang_hub.places import Mode, Places, read_secret
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.build import BuildError as ImageError
 
 EXPECTED = (
     AccountError,
+    ArchiveError,
     BuildError,
     CatalogError,
+    DirectoryError,
     ImageError,
     ModeError,
     SettingsError,
+    class_commands.ClassError,
     embedded.EmbeddedError,
     server.ServerError,
 )
@@ -167,16 +177,22 @@ def prepare(args: argparse.Namespace, here: Installation) -> int:
 def ensure_admin(places: Places) -> str:
     """Make the admin's account if it is missing; how the admin signs in, in words."""
     name = places.settings.admin
-    accounts = Accounts(places.database_url("hub"))
+    database = Database(places.database_url("hub"))
+    enrolment = Enrolment(database)
+    now = datetime.now(UTC)
     try:
-        found = next((a for a in accounts.names() if a.name == name), None)
+        person = enrolment.directory.person(name)
+        if person is not None and person.ended is not None:
+            return f"cannot: the access has ended; scripts/madang user restore {name} gives it back"
+        found = next((a for a in enrolment.accounts.names() if a.name == name), None)
         if found is None:
+            password = enrolment.password(name, now) if person else enrolment.add(name, now)
             return (
-                f"with the one-time password  {accounts.add(name)}\n"
+                f"with the one-time password  {password}\n"
                 "            (open 'one-time password' on the sign-in page and choose your own there)"
             )
     finally:
-        accounts.close()
+        database.close()
     which = "the one-time password of the first start" if found.one_time else "your own password"
     return f"with {which}; lost it? scripts/madang user password {name}"
 
@@ -188,10 +204,13 @@ def environments(args: argparse.Namespace, here: Installation) -> int:
 
 
 def user(args: argparse.Namespace, here: Installation) -> int:
-    """Local accounts: add, password, remove, list."""
+    """People and their local accounts: add, password, remove, restore, list."""
     places, _ = here.places()
     if places.mode == "server" and not here.inside:
         words = [w for w in (args.action, args.name) if w]
+        words += [f"--name={args.display_name}"] if args.display_name else []
+        words += [f"--email={args.email}"] if args.email else []
+        words += ["--admin"] if args.admin else []
         print(
             here.stack(places).compose(
                 "exec", "-T", "hub", "python", "-m", "madang_hub", "user", *words
@@ -204,24 +223,41 @@ def user(args: argparse.Namespace, here: Installation) -> int:
         return 0
     if args.action != "list" and not args.name:
         raise AccountError(f"Say whose account: madang user {args.action} NAME")
-    accounts = Accounts(places.database_url("hub"))
+    if args.action != "add" and (args.display_name or args.email or args.admin):
+        raise AccountError("--name, --email and --admin go with 'madang user add NAME'.")
+    now = datetime.now(UTC)
+    today = now.astimezone(ZoneInfo(places.settings.timezone)).date()
+    database = Database(places.database_url("hub"))
+    enrolment = Enrolment(database)
     try:
         if args.action == "list":
-            for account in accounts.names():
-                state = "one-time password" if account.one_time else "own password"
-                print(f"{account.name}\t{state}\t{account.changed:%Y-%m-%d}")
-        elif args.action == "remove":
-            if not accounts.remove(args.name):
-                raise AccountError(f"There is no account {args.name}.")
+            for enrolled in enrolment.everybody():
+                admin = enrolled.person.name == places.settings.admin
+                print(describe(enrolled, now, today, places.settings.one_time_days, admin=admin))
+            return 0
+        if args.action == "remove":
+            enrolment.end(args.name, now)
             _forget(places, args.name)
-            print(f"{args.name} can no longer sign in; the files stay.")
-        else:
-            password = (
-                accounts.add(args.name) if args.action == "add" else accounts.renew(args.name)
+            print(
+                f"{args.name} can no longer sign in; the files stay. A mistake? 'madang user restore "
+                f"{args.name}'"
             )
-            print(f"{args.name}\tone-time password: {password}")
+            return 0
+        if args.action == "add":
+            password = enrolment.add(
+                args.name,
+                now,
+                display_name=args.display_name,
+                email=args.email or None,
+                admin=args.admin,
+            )
+        elif args.action == "restore":
+            password = enrolment.restore(args.name, now, today)
+        else:
+            password = enrolment.password(args.name, now)
+        print(f"{args.name}\tone-time password: {password}")
     finally:
-        accounts.close()
+        database.close()
     return 0
 
 
@@ -305,8 +341,16 @@ def parser() -> argparse.ArgumentParser:
     add("reset", reset).add_argument("--yes", action="store_true", help="do not ask")
     add("doctor", examine)
     people = add("user", user)
-    people.add_argument("action", choices=["add", "password", "remove", "list", "ensure-admin"])
-    people.add_argument("name", nargs="?", default="")
+    people.add_argument(
+        "action", choices=["add", "password", "remove", "restore", "list", "ensure-admin"]
+    )
+    people.add_argument("name", nargs="?", default="", help="the user name")
+    people.add_argument(
+        "--name", dest="display_name", default="", help="add: the person's name, '김민지'"
+    )
+    people.add_argument("--email", default="", help="add: the person's e-mail address")
+    people.add_argument("--admin", action="store_true", help="add: the person is an admin")
+    class_commands.register(add)
     add("catalog", catalog).add_argument("action", choices=["check", "images"])
     add("config", config).add_argument("action", choices=["show"])
     add("environments", environments)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
 from madang_hub.catalog import Catalog
 from madang_hub.options import options_from_form
+from madang_hub.people import discovery
 from madang_hub.people.authenticator import LocalAuthenticator
+from madang_hub.people.database import Database
+from madang_hub.people.failures import Failures, choosing, hook
+from madang_hub.people.github import GitHubAuthenticator
+from madang_hub.people.oidc import OidcAuthenticator
 from madang_hub.permissions import SERVER_TOKEN_SCOPES, roles
-from madang_hub.places import TRACKING_SERVICE, Places, read_secret
+from madang_hub.places import (
+    IDLE_SERVICE,
+    PEOPLE_SERVICE,
+    TRACKING_SERVICE,
+    Places,
+    read_secret,
+    sign_in_secret,
+)
 from madang_hub.spawner import HOME, HUB_HOST, SERVER_PORT, MadangSpawner
 from madang_hub.web import outage, pages
 
@@ -29,7 +43,7 @@ def install(c: Any, places: Places, root: Path) -> None:
     _database(c, places)
     _people(c, places)
     _servers(c, places, catalog, root)
-    _services(c, places)
+    _services(c, places, root)
     pages.install(c, places.settings, catalog)
 
 
@@ -62,17 +76,62 @@ def _database(c: Any, places: Places) -> None:
 
 
 def _people(c: Any, places: Places) -> None:
+    settings = places.settings
+    # groups and roles follow from the directory, at sign-in and while people are signed in
+    c.Authenticator.manage_groups = True
+    c.Authenticator.manage_roles = True
+    c.Authenticator.reset_managed_roles_on_startup = True
+    c.Authenticator.auth_refresh_age = settings.refresh_age
+    c.Authenticator.auth_refresh_strict = True
+    c.Authenticator.refresh_pre_spawn = True
+    c.DirectoryAuthenticator.database_url = places.database_url("hub")
+    c.DirectoryAuthenticator.timezone = settings.timezone
+    # everybody whom the directory knows; there is no sign-up
+    c.Authenticator.allow_all = True
+    c.Authenticator.admin_users = {settings.admin}
     c.JupyterHub.authenticator_class = LocalAuthenticator
-    c.LocalAuthenticator.database_url = places.database_url("hub")
-    c.LocalAuthenticator.allow_all = True  # everybody who has an account; there is no sign-up
-    c.LocalAuthenticator.admin_users = {places.settings.admin}
+    c.LocalAuthenticator.one_time_days = settings.one_time_days
+    c.LocalAuthenticator.trusted_proxies = [str(n) for n in settings.trusted_proxies]
+
+    if settings.sign_in != "local":
+        _provider(c, places, settings.sign_in)
+
+
+def _provider(c: Any, places: Places, kind: discovery.Kind) -> None:
+    """Sign-in with an institution, in place of local accounts."""
+    settings, preset = places.settings, discovery.PRESETS[kind]
+    issuer = settings.oidc_issuer or preset.issuer
+    c.JupyterHub.authenticator_class = (
+        GitHubAuthenticator if kind == "github" else OidcAuthenticator
+    )
+    # tokens are kept, encrypted, to ask again whether people still have access
+    c.Authenticator.enable_auth_state = True
+    c.OAuthenticator.client_id = settings.oidc_client_id
+    c.OAuthenticator.client_secret = sign_in_secret(places)
+    c.OAuthenticator.scope = list(settings.oidc_scopes or preset.scopes)
+    c.OAuthenticator.extra_authorize_params = dict(preset.authorize)
+    c.OAuthenticator.login_service = (
+        settings.sign_in_name or preset.label or (urlsplit(issuer).hostname or issuer)
+    )
+    if settings.public_url:
+        c.OAuthenticator.oauth_callback_url = f"{settings.public_url}/hub/oauth_callback"
+    if kind == "github":
+        c.GitHubOAuthenticator.github_url = issuer.rstrip("/")
+    c.ProviderAuthenticator.issuer = issuer
+    c.ProviderAuthenticator.name_claim = settings.oidc_name_claim or preset.name_claim
+    c.ProviderAuthenticator.groups_claim = settings.oidc_groups_claim or preset.groups_claim
+    c.ProviderAuthenticator.teams = settings.oidc_teams
+    c.ProviderAuthenticator.admit = settings.oidc_admit
+    c.ProviderAuthenticator.local_admin = settings.sign_in_local_admin
+    c.ProviderAuthenticator.homes = str(places.homes)
 
 
 def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
     settings = places.settings
     # both hooks run before every start; a refusal by the second is logged without a traceback
     c.Spawner.apply_user_options = lambda spawner, options: None
-    c.Spawner.pre_spawn_hook = lambda spawner: spawner.choose(spawner.user_options)
+    c.Spawner.pre_spawn_hook = choosing
+    note_failure = hook(Failures(Database(places.database_url("hub"))))
     c.Spawner.options_from_form = options_from_form
     c.Spawner.options_form = pages.options_form(catalog)
     c.Spawner.start_timeout = settings.start_timeout
@@ -93,6 +152,8 @@ def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
         c.MadangLocalSpawner.logs = str(places.log / "servers")
         c.MadangLocalSpawner.public_port = settings.port
         c.MadangLocalSpawner.ip = "127.0.0.1"
+        c.MadangLocalSpawner.failed_start_hook = note_failure
+        c.MadangLocalSpawner.post_stop_hook = lambda spawner: spawner.note_early_end()
         return
     c.JupyterHub.spawner_class = MadangSpawner
     c.MadangSpawner.catalog = catalog
@@ -104,6 +165,7 @@ def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
     c.MadangSpawner.guard_heartbeat = str(places.guard_heartbeat)
     c.MadangSpawner.public_port = settings.port
     c.MadangSpawner.post_stop_hook = lambda spawner: spawner.tidy()
+    c.MadangSpawner.failed_start_hook = note_failure
     c.MadangSpawner.prefix = f"{settings.instance}-user"
     c.MadangSpawner.name_template = "{prefix}-{username}"
     c.MadangSpawner.port = SERVER_PORT
@@ -118,7 +180,7 @@ def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
     c.MadangSpawner.allowed_images = []
 
 
-def _services(c: Any, places: Places) -> None:
+def _services(c: Any, places: Places, root: Path) -> None:
     c.JupyterHub.services = [
         {
             "name": TRACKING_SERVICE,
@@ -131,5 +193,43 @@ def _services(c: Any, places: Places) -> None:
             "name": "operator",
             "api_token": read_secret(places.secrets, "operator_token"),
         },
+        _people_service(places, root),
+        _idle_culler(places, root),
     ]
     c.JupyterHub.load_roles = roles()
+
+
+def _people_service(places: Places, root: Path) -> dict[str, Any]:
+    """The people service: the Hub starts it as a process of its own, and again when it ends."""
+    return {
+        "name": PEOPLE_SERVICE,
+        "url": places.people_url,
+        "api_token": read_secret(places.secrets, "people_token"),
+        "oauth_no_confirm": True,
+        "display": False,  # the pages' own links lead there
+        "command": [sys.executable, "-m", "madang_hub.people.service"],
+        "cwd": str(places.hub),
+        "environment": _service_environment(places, root),
+    }
+
+
+def _idle_culler(places: Places, root: Path) -> dict[str, Any]:
+    """Looks at running servers and stops those whose time is over (the rules: ``people/idle.py``)."""
+    return {
+        "name": IDLE_SERVICE,
+        "api_token": read_secret(places.secrets, "idle_token"),
+        "display": False,  # it has no pages
+        "command": [sys.executable, "-m", "madang_hub.people.culler"],
+        "cwd": str(places.hub),
+        "environment": _service_environment(places, root),
+    }
+
+
+def _service_environment(places: Places, root: Path) -> dict[str, str]:
+    """What a process that the Hub starts must be told; no secret, those are read from their files."""
+    return {
+        **places.settings.environ(),
+        "MADANG_RUNS_AS": places.mode,
+        "MADANG_ROOT": str(root),
+        "PYTHONSAFEPATH": "1",
+    }

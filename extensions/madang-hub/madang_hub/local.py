@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT
 from typing import Any
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
+from traitlets import Any as AnyTrait
 from traitlets import Instance, Int, Unicode
 
 from madang_hub import options as spawn_options
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.homes import DiskFullError, HomeError, ensure_home, home_of, slug
 from madang_hub.options import StartRefused
+from madang_hub.people.failures import ENDED, note, noting
 from madang_hub.spawner import user_environment
 from madang_hub.web.i18n import gettext_for
 
@@ -51,6 +54,12 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         config=True
     )
 
+    failed_start_hook = AnyTrait(
+        allow_none=True,
+        help="Called as `hook(spawner, error)` when a start fails; Madang notes it for the mentor's "
+        "and the admin's pages. Default: none.",
+    ).tag(config=True)
+
     language = Unicode("ko", help="Language of the person who started this server (`ko` or `en`).")
     environment_name = Unicode("", help="Environment that this server was started with.")
     size_name = Unicode(
@@ -62,6 +71,7 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         super().__init__(**kwargs)
         self._choice: Choice | None = None
         self._stopping = False
+        self._began = -self.http_timeout  # when the process was started, in seconds of the clock
 
     def choose(self, options: Any) -> None:
         """Check the request's options; size limits are noted, not enforced, without an engine."""
@@ -72,6 +82,7 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         self.cpu_limit = choice.size.cpu
         self.environment_name, self.size_name = choice.environment.name, choice.size.name
 
+    @noting
     async def start(self) -> Any:
         """Start the process in the person's home.
 
@@ -118,6 +129,7 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         with self._log_file().open("wb") as log:
             # not the Hub's own output: that pipe breaks when the Hub ends, and with it the server
             self.popen_kwargs = {"stdin": DEVNULL, "stdout": log, "stderr": STDOUT}
+            self._began = time.monotonic()
             return await super().start()
 
     def _log_file(self) -> Path:
@@ -146,6 +158,21 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         if status is not None and was_there and not self._stopping:
             self.last_end = "killed"
         return status
+
+    async def note_early_end(self) -> None:
+        """JupyterHub's ``post_stop_hook``: a process that ended by itself right after its start never served.
+
+        A start is over for the Hub as soon as the process is there; whether it comes to answer, only the Hub
+        knows, and it has no hook for that.
+        """
+        lived = time.monotonic() - self._began
+        if self.last_end and lived < self.http_timeout:
+            ended = StartRefused(
+                gettext_for(self.language)(ENDED),
+                reason="died",
+                log=f"the process ended {lived:.0f} s after its start",
+            )
+            note(self, ended)
 
     async def stop(self, now: bool = False) -> None:
         """Stop the process."""

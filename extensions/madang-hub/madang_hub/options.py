@@ -11,12 +11,13 @@ from typing import Any
 from jupyterhub.spawner import SpawnException
 
 from madang_hub.catalog import Catalog, Choice, OptionError, Person
+from madang_hub.people.roles import teams_of
 from madang_hub.web.i18n import gettext_for, language_of_handler
 
 
 def person_of(user: Any) -> Person:
     """The catalogue's view of a JupyterHub user."""
-    return Person(user.name, frozenset(group.name for group in user.groups), bool(user.admin))
+    return Person(user.name, teams_of(group.name for group in user.groups), bool(user.admin))
 
 
 class StartRefused(SpawnException):

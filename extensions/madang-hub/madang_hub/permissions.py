@@ -1,26 +1,71 @@
 """Who may do what at the Hub: every scope that Madang hands out, each with its reason.
 
-Rules only. ``docs/reference/permissions.md`` is made from these tables (a test holds them together).
+Rules only. ``docs/reference/permissions.md`` is made from these tables, and a test holds them against the
+roles of a running Hub.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from madang_hub.places import TRACKING_SERVICE
+from madang_hub.people.roles import Rights, role_name
+from madang_hub.places import IDLE_SERVICE, PEOPLE_SERVICE, TRACKING_SERVICE
+
+# ---- people ---------------------------------------------------------------------------------
+
+USER_SCOPES: dict[str, str] = {
+    "self": "a person works with the own account: start and stop the own server, own tokens",
+    f"access:services!service={TRACKING_SERVICE}": "open the tracking server in the browser",
+    f"access:services!service={PEOPLE_SERVICE}": "open the own page: who looks in, announcements, "
+    "what the audit log says about oneself; mentors and admins their pages",
+}
+"""Scopes of every signed-in person; trainees and members have no others."""
+
+MENTOR_SCOPES: dict[str, str] = {
+    "list:users": "list the class by name",
+    "read:groups": "tell which of the own classes somebody is in",
+    "read:users:activity": "see who is online",
+    "read:servers": "see who is running what",
+    "start:servers": "start somebody's server (what that person may start, nothing else)",
+    "delete:servers": "stop somebody's server",
+}
+"""Scopes of the mentors of a team, each with ``!group=<team>``: nobody else is reached.
+
+There is no ``access:servers``: entering needs a share, which the people service gives for a stated time and
+announces. No tokens, no groups, no rights over fellow mentors (they are in another group).
+"""
+
+ADMIN_SCOPES: dict[str, str] = {
+    "admin-ui": "open the Hub's admin page",
+    "admin:users": "look after every account, as the operator of the machine could",
+    "admin:servers": "look after every server",
+    "admin:services": "see the services and their state",
+    "tokens": "end somebody's tokens",
+    "admin:groups": "see the groups (who is in them is decided by the directory, and set again from it)",
+    "list:services": "see the services",
+    "read:services": "see the services",
+    "read:hub": "see versions and settings of the Hub",
+    "proxy": "compare the proxy's routes",
+    "shutdown": "stop the Hub",
+    "access:services": "open every service",
+    "access:servers": "enter a server to help",
+    "read:roles": "see who has which role",
+    "read:metrics": "read the Hub's measurements",
+    "shares": "see and end shares",
+}
+"""JupyterHub's own ``admin`` role, in its order. JupyterHub lets nobody change it; a test says when it does."""
+
+# ---- programs -------------------------------------------------------------------------------
 
 SERVER_TOKEN_SCOPES: dict[str, str] = {
     "users:activity!user": "the server reports when it was last used",
     "access:servers!server": "the server recognises visitors that may enter it",
     f"access:services!service={TRACKING_SERVICE}": "notebooks log to the tracking server",
+    f"access:services!service={PEOPLE_SERVICE}": "JupyterLab shows announcements, who looks in and the "
+    "time left, and asks for more time",
 }
 """Scopes of the token inside a user server."""
-
-USER_SCOPES: dict[str, str] = {
-    "self": "a person works with the own account: start and stop the own server, own tokens",
-    f"access:services!service={TRACKING_SERVICE}": "open the tracking server in the browser",
-}
-"""Scopes of every signed-in person."""
 
 OPERATOR_SCOPES: dict[str, str] = {
     "list:users": "'madang down' finds running servers, 'madang user list' shows people",
@@ -29,10 +74,63 @@ OPERATOR_SCOPES: dict[str, str] = {
 }
 """Scopes of the `madang` command's own service token."""
 
+PEOPLE_SCOPES: dict[str, str] = {
+    "list:users": "name the people of a class and of the admin's page",
+    "read:users:activity": "say who is online and who has never signed in",
+    "read:servers": "say who is running what; only a running server can be looked in at",
+    "start:servers": "start a class for its mentor",
+    "delete:servers": "stop a class for its mentor, and what ran on after its time",
+    "list:groups": "find people who are still in the Hub group of a class that they have left",
+    "groups": "take them out of it: the Hub itself does so only when they come by the next time",
+    "shares": "let a mentor enter a trainee's server for a stated time, and end it (JupyterHub ties "
+    "'access:servers' to this: who gives a share must hold what it gives)",
+}
+"""Scopes of the people service; whom it does these things for is decided by the directory."""
+
+IDLE_SCOPES: dict[str, str] = {
+    "list:users": "find the running servers",
+    "read:servers": "see since when each runs and when it was last used",
+    "delete:servers": "stop a server whose warning has stood long enough",
+}
+"""Scopes of the idle culler. Neither who people are nor their activity elsewhere is asked for."""
+
+SERVICE_SCOPES: dict[str, Mapping[str, str]] = {
+    "operator": OPERATOR_SCOPES,
+    PEOPLE_SERVICE: PEOPLE_SCOPES,
+    IDLE_SERVICE: IDLE_SCOPES,
+}
+"""Every service with a token of its own that may do something: its name and its scopes."""
+
+HUB_ROLES: dict[str, str] = {
+    "server": "JupyterHub makes it for servers' tokens; ours get the scopes above instead",
+    "token": "JupyterHub makes it: a token that a person made can do what the person can",
+}
+"""Roles that JupyterHub always has and that nobody is given here."""
+
 
 def roles() -> list[dict[str, Any]]:
-    """The value of JupyterHub's ``load_roles``."""
+    """The value of JupyterHub's ``load_roles``: definitions, and roles of services, not of people."""
     return [
         {"name": "user", "scopes": list(USER_SCOPES)},
-        {"name": "operator", "scopes": list(OPERATOR_SCOPES), "services": ["operator"]},
+        *(
+            {"name": service, "scopes": list(scopes), "services": [service]}
+            for service, scopes in SERVICE_SCOPES.items()
+        ),
     ]
+
+
+def mentor_role(team: str) -> dict[str, Any]:
+    """The role of the mentors of ``team``."""
+    return {
+        "name": role_name(team),
+        "description": f"Mentors of {team}",
+        "scopes": [f"{scope}!group={team}" for scope in MENTOR_SCOPES],
+    }
+
+
+def roles_of(rights: Rights) -> list[dict[str, Any]]:
+    """All roles of a person with ``rights``: JupyterHub takes away every one that is not listed."""
+    found = [{"name": "user", "scopes": list(USER_SCOPES)}]
+    if rights.admin:
+        found.append({"name": "admin", "scopes": list(ADMIN_SCOPES)})
+    return found + [mentor_role(team) for team in rights.mentor_of]

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from madang_hub.settings import Settings
+from madang_hub.settings import Settings, SettingsError
 
 Mode = Literal["server", "embedded"]
 
 TRACKING_SERVICE = "mlflow"
 TRACKING_PREFIX = "/services/mlflow/"
+PEOPLE_SERVICE = "people"
+PEOPLE_PREFIX = "/services/people/"
+IDLE_SERVICE = "idle-culler"
 
 _MAKERS: Mapping[str, Callable[[], str]] = {
     "cookie_secret": lambda: secrets.token_hex(32),
@@ -27,6 +30,9 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "tracking_token": lambda: secrets.token_hex(32),
     "tracking_cookies": lambda: secrets.token_hex(32),
     "operator_token": lambda: secrets.token_hex(32),
+    "people_token": lambda: secrets.token_hex(32),
+    "idle_token": lambda: secrets.token_hex(32),
+    "people_cookies": lambda: secrets.token_hex(32),
     "database_hub": lambda: secrets.token_hex(24),
     "database_mlflow": lambda: secrets.token_hex(24),
 }
@@ -44,6 +50,11 @@ class Places:
     def homes(self) -> Path:
         """One folder per person; the only thing that a user server may write."""
         return self.settings.data / "homes"
+
+    @property
+    def archive(self) -> Path:
+        """Homes of people whose access has ended, a file each."""
+        return self.settings.data / "archive"
 
     @property
     def hub(self) -> Path:
@@ -85,7 +96,15 @@ class Places:
 
     def folders(self) -> list[Path]:
         """Every folder that must exist before anything starts."""
-        common = [self.homes, self.hub, self.tracking, self.secrets, self.run, self.log]
+        common = [
+            self.homes,
+            self.archive,
+            self.hub,
+            self.tracking,
+            self.secrets,
+            self.run,
+            self.log,
+        ]
         if self.mode == "server":
             common += [
                 self.postgres,
@@ -118,6 +137,10 @@ class Places:
         return f"http://127.0.0.1:{self.settings.tracking_port}"
 
     @property
+    def people_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.people_port}"
+
+    @property
     def bind(self) -> str:
         """Address of the public port: loopback in embedded mode, all in server mode, unless set."""
         return self.settings.bind or ("127.0.0.1" if self.mode == "embedded" else "0.0.0.0")  # noqa: S104
@@ -130,6 +153,27 @@ def read_secret(folder: Path, name: str) -> str:
         FileNotFoundError: it was never made (`make up` makes all of them).
     """
     return (folder / name).read_text(encoding="ascii").strip()
+
+
+def sign_in_secret(places: Places) -> str:
+    """The secret that the provider gave Madang as its client; "" where nobody signs in with one.
+
+    Raises:
+        SettingsError: the file is not there or empty; the message says where it belongs.
+    """
+    if places.settings.sign_in == "local":
+        return ""
+    path = places.secrets / "oidc_client_secret"
+    try:
+        found = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        found = ""
+    if not found:
+        raise SettingsError(
+            f"sign_in is {places.settings.sign_in}, so the provider's secret for Madang must be in {path}. "
+            f"Put it there:  install -D -m 600 /dev/stdin {path}"
+        )
+    return found
 
 
 def ensure_secrets(folder: Path) -> list[str]:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from madang_hub.catalog import ADMIN, EVERYONE, Catalog
-from madang_hub.permissions import OPERATOR_SCOPES, SERVER_TOKEN_SCOPES, USER_SCOPES
+from madang_hub.permissions import (
+    ADMIN_SCOPES,
+    HUB_ROLES,
+    MENTOR_SCOPES,
+    SERVER_TOKEN_SCOPES,
+    SERVICE_SCOPES,
+    USER_SCOPES,
+)
 from madang_hub.settings import PREFIX, Settings
 
 _MADE = "<!-- made by `python -m madang_hub.reference`; change the code, not this page -->\n\n"
@@ -71,16 +78,25 @@ def _who(who: tuple[str, ...]) -> str:
 def permissions_page() -> str:
     """``permissions.md``: every scope that Madang hands out, with its reason."""
     lines = [
-        "# Permissions\n\n" + _MADE,
-        "Scopes are JupyterHub's. Nothing else is handed out; admins have JupyterHub's own `admin` role.\n",
+        "# Permissions · 권한\n\n" + _MADE,
+        "Scopes are JupyterHub's, and nothing else is handed out: a test compares this page with the roles of\n"
+        "a running Hub. Who has which role follows from the directory (`madang user list`), at sign-in and\n"
+        "while people are signed in (setting `MADANG_REFRESH_AGE`).\n",
     ]
     for title, scopes in (
-        ("A signed-in person", USER_SCOPES),
+        ("Every signed-in person (trainee, member, mentor, admin)", USER_SCOPES),
+        (
+            "A mentor of `class:2026-a`, as well (role `mentor.class.2026-a`)",
+            {f"{scope}!group=class:2026-a": why for scope, why in MENTOR_SCOPES.items()},
+        ),
+        ("An admin, as well (JupyterHub's role `admin`)", ADMIN_SCOPES),
         ("The token inside a user server", SERVER_TOKEN_SCOPES),
-        ("The `madang` command (service `operator`)", OPERATOR_SCOPES),
+        *((f"The service `{name}`", scopes) for name, scopes in SERVICE_SCOPES.items()),
     ):
         lines.append(f"\n## {title}\n\n| scope | why |\n| --- | --- |\n")
         lines += [f"| `{scope}` | {reason} |\n" for scope, reason in scopes.items()]
+    lines.append("\n## Roles that nobody is given\n\n| role | why it is there |\n| --- | --- |\n")
+    lines += [f"| `{role}` | {reason} |\n" for role, reason in HUB_ROLES.items()]
     return "".join(lines)
 
 

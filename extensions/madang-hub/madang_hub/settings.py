@@ -7,12 +7,24 @@ Every setting is an environment variable ``MADANG_<NAME>``, or a line ``MADANG_<
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from madang_hub.people import claims, discovery
 
 PREFIX = "MADANG_"
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -24,6 +36,36 @@ class SettingsError(ValueError):
 
 def _networks(value: Any) -> Any:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("write a name such as Asia/Seoul or UTC") from None
+    return value
+
+
+def _by_role(value: str) -> str:
+    word = r"(trainee|member|mentor|admin)=\d{1,6}(\.\d+)?"
+    if not all(re.fullmatch(word, w) for w in value.replace(",", " ").split()):
+        raise ValueError("write ROLE=NUMBER, the role trainee, member, mentor or admin")
+    return value
+
+
+def _words(value: Any) -> Any:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+def _issuer(value: str) -> str:
+    if value and not discovery.safe(value):
+        raise ValueError("write an https address (http only for this machine itself)")
+    return value
+
+
+def _teams(value: str) -> str:
+    claims.parse_teams(value)
+    return value
 
 
 def default_data() -> Path:
@@ -82,6 +124,7 @@ class Settings(BaseModel):
     tracking_port: Annotated[Port, Field(description="Loopback port of the tracking server.")] = (
         5000
     )
+    people_port: Annotated[Port, Field(description="Loopback port of the people service.")] = 8002
     network: Annotated[
         IPv4Network,
         Field(
@@ -116,12 +159,191 @@ class Settings(BaseModel):
     admin: Annotated[str, Field(min_length=1, description="User name of the first admin.")] = (
         "admin"
     )
+    sign_in: Annotated[
+        Literal["local", "oidc", "google", "github"],
+        Field(
+            description="How people sign in: `local` accounts, or with an institution's provider: any "
+            "OpenID Connect server (`oidc`: Keycloak, Entra ID, Okta …), `google` or `github`. See "
+            "[sign-in](../howto/sign-in.md)."
+        ),
+    ] = "local"
+    sign_in_name: Annotated[
+        str,
+        Field(
+            max_length=60,
+            description="What the button on the sign-in page calls the provider: your institution's name. "
+            "Default: Google, GitHub, or the provider's host name.",
+        ),
+    ] = ""
+    sign_in_local_admin: Annotated[
+        bool,
+        Field(
+            description="With a provider: whether the first admin may sign in with the local account as "
+            "well, the way in while the provider is down or set wrongly."
+        ),
+    ] = True
+    oidc_issuer: Annotated[
+        str,
+        AfterValidator(_issuer),
+        Field(
+            description="The provider's name for itself, an https address: what its "
+            "`/.well-known/openid-configuration` calls `issuer`. For `github`: the address of a GitHub "
+            "Enterprise server."
+        ),
+    ] = ""
+    oidc_client_id: Annotated[
+        str,
+        Field(
+            description="The name that the provider knows Madang by. The client's secret belongs into the "
+            "file `secrets/oidc_client_secret` of the data folder."
+        ),
+    ] = ""
+    oidc_scopes: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_words),
+        Field(
+            description="What Madang asks the provider for, separated by spaces. Default: `openid profile "
+            "email`, for `github` `read:user user:email read:org`."
+        ),
+    ] = ()
+    oidc_name_claim: Annotated[
+        str,
+        Field(
+            description="The claim that proposes the user name of a new person. Default: "
+            "`preferred_username`, for `google` `email` (the part before the @)."
+        ),
+    ] = ""
+    oidc_groups_claim: Annotated[
+        str,
+        Field(
+            description="The claim that says who is in which group, also inside others "
+            "(`realm_access.roles`). Default: `groups`, for `google` `hd` (the organisation); for `github` "
+            "it is always organisations and `organisation/team`."
+        ),
+    ] = ""
+    oidc_teams: Annotated[
+        str,
+        AfterValidator(_teams),
+        Field(
+            description="What values of that claim give, separated by `;`: `VALUE=TEAM ROLE`, for example "
+            "`academy/2026-a=class:2026-a trainee; academy/mentors-a=class:2026-a mentor`, or `VALUE=admin`."
+        ),
+    ] = ""
+    oidc_admit: Annotated[
+        Literal["mapped", "everyone"],
+        Field(
+            description="Who may enter: `mapped`, who is in a team by `oidc_teams` or by a class's roster, "
+            "or is an admin; `everyone`, whoever the provider knows (for Google and GitHub: the whole "
+            "world)."
+        ),
+    ] = "mapped"
+    one_time_days: Annotated[
+        int, Field(ge=1, description="Days that a one-time password of a local account works.")
+    ] = 14
+    refresh_age: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Seconds after which a signed-in person's access, groups and roles are looked up "
+            "again: how long a removed person or mentor may go on.",
+        ),
+    ] = 60
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        BeforeValidator(_networks),
+        Field(
+            description="Addresses of your own reverse proxies (for TLS, say) in front of Madang's port, "
+            "separated by spaces or commas. Wrong passwords are then counted for the visitor's address that "
+            "they report; without this all visitors behind one count as one."
+        ),
+    ] = ()
+    timezone: Annotated[
+        str,
+        AfterValidator(_zone),
+        Field(description="Time zone of timetables, last days and the times on pages."),
+    ] = "Asia/Seoul"
+    account_grace_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=3650,
+            description="Days that an account works after the last day of its last class, to fetch files. "
+            "Mentors, admins and people of a team without a last day are not concerned.",
+        ),
+    ] = 14
+    archive_keep_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=36500,
+            description="Days that the archived home of an account that ended with its class is kept; then "
+            "it is deleted. 0: for ever.",
+        ),
+    ] = 90
     language: Annotated[
         Literal["ko", "en"], Field(description="Language where a browser asks for neither.")
     ] = "ko"
     start_timeout: Annotated[
         int, Field(ge=5, description="Seconds that a user server may take to start.")
     ] = 120
+    idle_minutes: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=525600,
+            description="Minutes after which a server that nobody uses is stopped. 0: never.",
+        ),
+    ] = 60
+    idle_minutes_by_role: Annotated[
+        str,
+        AfterValidator(_by_role),
+        Field(
+            description="Other minutes for some roles: `mentor=240 admin=0`. The roles are trainee, member, "
+            "mentor, admin; the highest that a person has counts.",
+        ),
+    ] = ""
+    server_hours: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=8760,
+            description="Hours after which a server is stopped although it is used or busy. 0: never.",
+        ),
+    ] = 24
+    server_hours_by_role: Annotated[
+        str,
+        AfterValidator(_by_role),
+        Field(description="Other hours for some roles: `member=72`."),
+    ] = ""
+    warning_minutes: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1440,
+            description="Minutes that a warning with the *extend* button stands before a server is stopped.",
+        ),
+    ] = 10
+    extend_minutes: Annotated[
+        float,
+        Field(gt=0, le=10080, description="Minutes that one press of *extend* gives."),
+    ] = 60
+    extend_times: Annotated[
+        int, Field(ge=0, description="How often one run of a server can be extended.")
+    ] = 3
+    class_end: Annotated[
+        Literal["stop", "warn", "keep"],
+        Field(
+            description="Servers that trainees started for class, when it is over: `warn` them and stop them "
+            "after `warning_minutes` unless they extend; `stop` them at the end, warned before; `keep` them."
+        ),
+    ] = "warn"
+    ended_server: Annotated[
+        Literal["stop", "warn"],
+        Field(
+            description="Running server of somebody whose access has ended (account expired, removed by the "
+            "provider): `stop` it at once, or `warn` first."
+        ),
+    ] = "stop"
     allow_shared_account: Annotated[
         bool,
         Field(
@@ -132,11 +354,33 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
-        ports = [self.port, self.hub_port, self.proxy_api_port, self.tracking_port]
+        ports = [
+            self.port,
+            self.hub_port,
+            self.proxy_api_port,
+            self.tracking_port,
+            self.people_port,
+        ]
         if len(set(ports)) < len(ports):
-            raise ValueError("port, hub_port, proxy_api_port and tracking_port must differ")
+            raise ValueError(
+                "port, hub_port, proxy_api_port, tracking_port and people_port must differ"
+            )
         if self.network.prefixlen > 29:
             raise ValueError("network must be a /29 or larger")
+        return self
+
+    @model_validator(mode="after")
+    def _provider_is_told(self) -> Settings:
+        if self.sign_in == "local":
+            return self
+        if not self.oidc_client_id:
+            raise ValueError(f"sign_in is {self.sign_in}, so oidc_client_id must be set as well")
+        if self.sign_in == "oidc" and not self.oidc_issuer:
+            raise ValueError("sign_in is oidc, so oidc_issuer must be set as well")
+        if self.sign_in == "google" and self.oidc_issuer:
+            raise ValueError(
+                "sign_in is google, which has its own oidc_issuer; remove that setting"
+            )
         return self
 
     @classmethod

@@ -20,6 +20,7 @@ import aiohttp
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from dockerspawner import DockerSpawner
 from requests.exceptions import ConnectionError as EngineGone
+from traitlets import Any as AnyTrait
 from traitlets import Instance, Int, Unicode
 
 from madang_hub import options as spawn_options
@@ -28,6 +29,7 @@ from madang_hub.homes import DiskFullError, HomeError, ensure_home, slug
 from madang_hub.isolation import networks
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import StartRefused
+from madang_hub.people.failures import noting
 from madang_hub.web.i18n import gettext_for
 
 HOME = "/home/madang"
@@ -102,6 +104,12 @@ class MadangSpawner(DockerSpawner):
         8000, help="Port of the proxy on the gateway of every user network. Default: 8000."
     ).tag(config=True)
 
+    failed_start_hook = AnyTrait(
+        allow_none=True,
+        help="Called as `hook(spawner, error)` when a start fails; Madang notes it for the mentor's "
+        "and the admin's pages. Default: none.",
+    ).tag(config=True)
+
     network_index = Int(-1, help="Index of this server's network in the pool; -1 when it has none.")
     language = Unicode("ko", help="Language of the person who started this server (`ko` or `en`).")
     environment_name = Unicode("", help="Environment that this server was started with.")
@@ -144,6 +152,7 @@ class MadangSpawner(DockerSpawner):
 
     # ---- starting -------------------------------------------------------------------------
 
+    @noting
     async def start(self) -> str:
         """Home, network, container, and the first answer over HTTP; returns the server's URL.
 
@@ -495,6 +504,7 @@ def user_environment(spawner: Any, public: str) -> dict[str, str]:
         "MADANG_LANG": spawner.language,
         "MADANG_ENVIRONMENT": spawner.environment_name,
         "MADANG_SIZE": spawner.size_name,
+        "MADANG_PEOPLE_URL": f"{public}/services/people",
         "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
         "MLFLOW_TRACKING_TOKEN": spawner.api_token,
         "MLFLOW_EXPERIMENT_NAME": spawner.user.name,

@@ -92,6 +92,7 @@ def _ports(s: Subject) -> Finding:
         "MADANG_HUB_PORT": ("127.0.0.1", settings.hub_port),
         "MADANG_PROXY_API_PORT": ("127.0.0.1", settings.proxy_api_port),
         "MADANG_TRACKING_PORT": ("127.0.0.1", settings.tracking_port),
+        "MADANG_PEOPLE_PORT": ("127.0.0.1", settings.people_port),
     }
     listing = ", ".join(str(port) for _, port in wanted.values())
     if s.running:

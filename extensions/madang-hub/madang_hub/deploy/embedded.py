@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import requests
 
-from madang_hub.deploy import envs
+from madang_hub.deploy import envs, lab_extension
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.local import SERVER_MARK
-from madang_hub.places import Places, ensure_secrets, read_secret
+from madang_hub.places import PEOPLE_PREFIX, Places, ensure_secrets, read_secret, sign_in_secret
 
 _CONFIG = """\
 ; written by `make up`; settings are in madang.env
@@ -65,7 +68,18 @@ class EmbeddedError(RuntimeError):
 
 def _quoted(value: str) -> str:
     """``value`` for supervisord's ``environment=``: quoted, with its own ``%`` doubled."""
-    return '"' + value.replace("%", "%%").replace('"', '\\"') + '"'
+    return '"' + value.replace("%", "%%") + '"'
+
+
+def _with(environment: Mapping[str, str], command: str) -> str:
+    """``command`` with these variables, whatever characters they hold, for supervisord's ``command=``.
+
+    ``environment=`` knows no escapes. ``command=`` is read like a shell's words; only a ``;`` or ``#`` after
+    a space would begin a comment there, so two quotes come between.
+    """
+    words = (f"{k}={shlex.quote(v)}" for k, v in sorted(environment.items()))
+    given = re.sub(r"(?<=\s)(?=[;#])", "''", " ".join(words))
+    return f"/usr/bin/env {given} {command}" if given else command
 
 
 def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
@@ -108,6 +122,9 @@ def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
     }
     text = _CONFIG.format(run=places.run, log=places.log, hub=places.hub)
     for name, (command, environment, group) in programs.items():
+        awkward = {k: v for k, v in environment.items() if set(v) & set("\"';#\\")}
+        command = _with(awkward, command)
+        environment = {k: v for k, v in environment.items() if k not in awkward}
         text += _PROGRAM.format(
             name=name,
             command=command.replace("%", "%%"),
@@ -138,6 +155,7 @@ def check(places: Places) -> None:
 def ensure_environments(root: Path) -> Path:
     """Build what is missing of the environments; returns the proxy's program."""
     envs.ensure_python(root, "lab", ["locks/lab.txt"])
+    lab_extension.ensure_in(root, "lab")
     envs.ensure_python(root, "mlflow", ["locks/mlflow.txt"], "extensions/madang-mlflow")
     return envs.ensure_proxy(root)
 
@@ -153,6 +171,7 @@ def up(places: Places, root: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     places.settings.data.chmod(0o700)
     ensure_secrets(places.secrets)
+    sign_in_secret(places)  # the one that Madang cannot make by itself
     proxy = ensure_environments(root)
     config = places.run / "supervisord.conf"
     text = supervisor_config(places, root, proxy)
@@ -164,6 +183,7 @@ def up(places: Places, root: Path) -> None:
             _control(places, "reread")
             _control(places, "update")
     else:
+        end_left_over(places, servers=False)
         _start(places)
     wait_ready(places)
 
@@ -216,22 +236,27 @@ def status(places: Places) -> str:
 
 
 def wait_ready(places: Places, seconds: float = 120) -> None:
-    """Return when Hub and tracking server answer through the proxy.
+    """Return when Hub, people service and tracking server answer.
 
     Raises:
         EmbeddedError: they do not within ``seconds``; the message names the logs.
     """
     base = f"http://127.0.0.1:{places.settings.port}"
 
-    def both() -> bool:
+    # the Hub gives the proxy the service's address last of all
+    addresses = (
+        f"{base}/hub/health",
+        f"{base}{PEOPLE_PREFIX}health",
+        f"{places.tracking_url}/health",
+    )
+
+    def all_answer() -> bool:
         try:
-            hub = requests.get(f"{base}/hub/health", timeout=5)
-            tracking = requests.get(f"{places.tracking_url}/health", timeout=5)
+            return all(requests.get(address, timeout=5).ok for address in addresses)
         except requests.RequestException:
             return False
-        return hub.ok and tracking.ok
 
-    if not wait_for(both, seconds):
+    if not wait_for(all_answer, seconds):
         raise EmbeddedError(
             f"Madang did not answer within {seconds:.0f} s; the reason is in {places.log} "
             f"(hub.log, proxy.log, mlflow.log).\n{status(places)}"
@@ -244,36 +269,44 @@ def down(places: Places) -> bool:
     Users' servers are ended also where the Hub, or all three, did not live any more to do it.
     """
     if not running(places):
-        return end_servers(places)
+        return end_left_over(places, servers=True)
     _stop_servers(places)
     pid = int(_control(places, "pid"))
     _control(places, "shutdown")
     # it refuses to talk while it is still stopping the three, and ends after them
     if not wait_for(lambda: not _alive(pid), 60):
         raise EmbeddedError(f"supervisord does not stop; see {places.log}/supervisord.log")
-    end_servers(places)
+    end_left_over(places, servers=True)
     return True
 
 
-def end_servers(places: Places) -> bool:
-    """End processes of users' servers that nobody else stopped; False if there were none."""
-    mark = f"{SERVER_MARK}={places.homes}\0".encode()
+def end_left_over(places: Places, *, servers: bool) -> bool:
+    """End processes of this installation whose supervisord, or Hub, died; False if there were none.
+
+    ``servers``: those of users' servers as well.
+    """
+    data = f"MADANG_DATA={places.settings.data}\0".encode()
+    marks: list[tuple[bytes, ...]] = [(data, b"MADANG_RUNS_AS=embedded\0")]
+    if servers:
+        marks.append((f"{SERVER_MARK}={places.homes}\0".encode(),))
 
     def left() -> list[int]:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
-                if mark in (folder / "environ").read_bytes() and _alive(int(folder.name)):
+                environ = (folder / "environ").read_bytes()
+                ours = any(all(part in environ for part in mark) for mark in marks)
+                if ours and _alive(int(folder.name)):
                     found.append(int(folder.name))
         return found
 
-    servers = left()
-    for pid in servers:
+    first = left()
+    for pid in first:
         _send(pid, signal.SIGTERM)
     if not wait_for(lambda: not left(), 10):
         for pid in left():
             _send(pid, signal.SIGKILL)
-    return bool(servers)
+    return bool(first)
 
 
 def _send(pid: int, what: signal.Signals) -> None:

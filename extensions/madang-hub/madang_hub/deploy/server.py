@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from madang_hub.catalog import Catalog
 from madang_hub.deploy.engine import EngineFacts
 from madang_hub.deploy.waiting import wait_for
-from madang_hub.places import Places
+from madang_hub.places import PEOPLE_PREFIX, Places
 from madang_hub.shelf import build as shelf
 
 SERVICE_UID = 990
@@ -57,6 +57,19 @@ class Stack:
         """Run ``docker compose WORDS`` on this terminal; returns its exit status."""
         return subprocess.run(self._command(words), env=self._environ, check=False).returncode
 
+    def inside(
+        self, words: Sequence[str], stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``madang WORDS`` in the Hub's container, fed with ``stdin``; what came of it."""
+        command = ["exec", "-T", "hub", "python", "-m", "madang_hub", *words]
+        return subprocess.run(
+            self._command(command),
+            env=self._environ,
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+
     def compose(self, *words: str) -> str:
         """Run ``docker compose WORDS``; returns its output.
 
@@ -93,6 +106,7 @@ class Stack:
             try:
                 return (
                     requests.get(f"{base}/hub/health", timeout=5).ok
+                    and requests.get(f"{base}{PEOPLE_PREFIX}health", timeout=5).ok
                     and requests.get(f"{self.places.tracking_url}/health", timeout=5).ok
                 )
             except requests.RequestException:
@@ -146,14 +160,16 @@ class Stack:
 
 def prepare(places: Places) -> None:
     """Folders and their owners; runs inside the ``prepare`` container, as root with few capabilities."""
-    from madang_hub.places import ensure_secrets
+    from madang_hub.places import ensure_secrets, sign_in_secret
 
     for folder in places.folders():
         folder.mkdir(parents=True, exist_ok=True)
     ensure_secrets(places.secrets)
+    sign_in_secret(places)  # the one that Madang cannot make by itself
     places.settings.data.chmod(0o711)
     places.homes.chmod(0o711)
     places.hub.chmod(0o700)
+    places.archive.chmod(0o700)
     places.run.chmod(0o711)
     for name in (
         "proxy_token",

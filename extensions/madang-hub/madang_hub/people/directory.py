@@ -7,10 +7,10 @@ institution's provider says about a person is written here first, marked with it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -173,20 +173,29 @@ class Directory:
             )
         return _person(row) if row else None
 
-    def bind_identity(self, issuer: str, subject: str, person: Person) -> None:
-        """Add ``person`` if new, and bind the identity to it for good (one transaction).
+    def bound_people(self, issuer: str) -> frozenset[str]:
+        """Names of everybody who has an identity at ``issuer``."""
+        with self._database.transaction() as db:
+            rows = db.execute(sa.select(_identities.c.person).filter_by(issuer=issuer)).scalars()
+            return frozenset(rows)
+
+    def bind_identity(
+        self, issuer: str, subject: str, person: Person, *, new: bool = False
+    ) -> None:
+        """Add ``person`` if unknown, and bind the identity to it for good (one transaction).
+
+        ``new``: the name must be nobody's yet, also if somebody takes it at this moment.
 
         Raises:
             DirectoryError: the name, the address or the identity belongs to somebody else.
         """
         try:
             with self._database.transaction() as db:
-                if db.execute(sa.select(_people.c.name).filter_by(name=person.name)).first() is None:
-                    _save_person(db, person)
+                known = db.execute(sa.select(_people.c.name).filter_by(name=person.name)).first()
+                if new or known is None:
+                    _add_person(db, person)
                 db.execute(
-                    _identities.insert().values(
-                        issuer=issuer, subject=subject, person=person.name
-                    )
+                    _identities.insert().values(issuer=issuer, subject=subject, person=person.name)
                 )
         except sa.exc.IntegrityError as error:
             raise DirectoryError(
@@ -223,9 +232,7 @@ class Directory:
             rows = db.execute(query).mappings().all()
         return [Membership(**r) for r in rows]
 
-    def set_memberships(
-        self, person: str, roles: Mapping[str, TeamRole], source: Source
-    ) -> None:
+    def set_memberships(self, person: str, roles: Mapping[str, TeamRole], source: Source) -> None:
         """What ``source`` says about ``person`` is exactly ``roles`` (team to role); others' words stay.
 
         Teams that are not known yet are made.
@@ -244,8 +251,11 @@ class Directory:
         people: Collection[Person],
         roles: Mapping[str, TeamRole],
         source: Source = "roster",
+        also: Callable[[sa.Connection], None] | None = None,
     ) -> None:
         """A whole roster at once: ``team``, ``people`` and exactly these members of ``source``.
+
+        ``also`` is done in the same transaction (accounts for the new people).
 
         Raises:
             DirectoryError: nothing was changed.
@@ -258,6 +268,8 @@ class Directory:
                 db.execute(_members.delete().filter_by(team=team.name, source=source))
                 for person_name, role in roles.items():
                     _add_member(db, Membership(team.name, person_name, role, source))
+                if also is not None:
+                    also(db)
         except sa.exc.IntegrityError as error:
             raise DirectoryError(
                 "Nothing was changed: an e-mail address of the roster belongs to another person, or a "
@@ -265,7 +277,7 @@ class Directory:
             ) from error
 
 
-def _person(row: Mapping[str, Any]) -> Person:
+def _person(row: sa.RowMapping) -> Person:
     return Person(**{k: row[k] for k in Person.__dataclass_fields__})
 
 
@@ -273,7 +285,12 @@ def _save_person(db: sa.Connection, person: Person) -> None:
     values = {k: getattr(person, k) for k in Person.__dataclass_fields__ if k != "name"}
     done = db.execute(_people.update().filter_by(name=person.name).values(values))
     if done.rowcount == 0:
-        db.execute(_people.insert().values(name=person.name, made=datetime.now(UTC), **values))
+        _add_person(db, person)
+
+
+def _add_person(db: sa.Connection, person: Person) -> None:
+    values = {k: getattr(person, k) for k in Person.__dataclass_fields__}
+    db.execute(_people.insert().values(made=datetime.now(UTC), **values))
 
 
 def _save_team(db: sa.Connection, team: Team) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from madang_hub.catalog import OUTSIDE_PARENT, Catalog, CatalogError
+from madang_hub.deploy import envs, lab_extension
 from madang_hub.shelf import plan
 
 LABEL = "madang.inputs"
@@ -61,6 +62,7 @@ def build(
     wanted = plan.fingerprints(catalog, inputs, base)
     present = {n: _label(catalog.reference(n), environ) for n in wanted_names}
     to_build = plan.stale(wanted_names, wanted, present)
+    _ensure_lab_extension(catalog, root, to_build)
     for number, name in enumerate(to_build, start=1):
         reference = catalog.reference(name)
         print(f"  building {reference} ({number} of {len(to_build)}) …", flush=True)
@@ -128,6 +130,15 @@ def _ensure_base(root: Path, environ: Mapping[str, str]) -> str:
             raise BuildError(f"{OUTSIDE_PARENT} is missing:\n{done.stderr.strip()}")
         found = _image_id(OUTSIDE_PARENT, environ)
     return found
+
+
+def _ensure_lab_extension(catalog: Catalog, root: Path, names: Sequence[str]) -> None:
+    """The wheel of the JupyterLab extension is there before an image copies it."""
+    if any(lab_extension.SOURCE in catalog.images[name].sources for name in names):
+        try:
+            lab_extension.ensure(root)
+        except envs.BuildError as error:
+            raise BuildError(str(error)) from error
 
 
 def _image_id(reference: str, environ: Mapping[str, str]) -> str:

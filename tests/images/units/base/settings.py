@@ -13,4 +13,4 @@ assert app.quit_button is False
 assert app.contents_manager.allow_hidden is False
 assert app.contents_manager.delete_to_trash is False
 on = {name for name, enabled in app.jpserver_extensions.items() if enabled}
-assert on == {"jupyterlab", "jupyter_server_terminals"}, on
+assert on == {"jupyterlab", "jupyter_server_terminals", "madang_lab"}, on

@@ -1,0 +1,521 @@
+"""``madang class …`` and ``madang home …``: rosters, timetables, the end of classes and the archive.
+
+In server mode each command runs again inside the Hub's container, where the database is; files of this
+machine go in by stdin, and one-time passwords come out by stdout into a file that only the caller can read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import requests
+
+from madang_hub.catalog import Catalog
+from madang_hub.homes import USER_GID, USER_UID
+from madang_hub.people import roster, timetable
+from madang_hub.people.archive import Archive
+from madang_hub.people.audit import Audit
+from madang_hub.people.classes import Classes
+from madang_hub.people.database import Database
+from madang_hub.people.directory import Directory, Person, Team
+from madang_hub.people.enrolment import STACK
+from madang_hub.people.intake import Intake, NewAccount, terms
+from madang_hub.people.roles import TEAM
+from madang_hub.people.timetable import Timetable, TimetableError
+from madang_hub.places import Places, read_secret
+from madang_hub.web.i18n import N_, gettext_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from madang_hub.cli import Installation
+
+    Command = Callable[[argparse.Namespace, Installation], int]
+
+
+class ClassError(ValueError):
+    """A command about a class or a home cannot be done; the message says why and what to do."""
+
+
+class _Here:
+    """What the commands work with, beside the database."""
+
+    def __init__(self, places: Places, root: Path) -> None:
+        self.places = places
+        self.settings = places.settings
+        self.root = root
+        self.now = datetime.now(UTC)
+        self.zone = ZoneInfo(places.settings.timezone)
+        self.today = self.now.astimezone(self.zone).date()
+        self.database = Database(places.database_url("hub"))
+        self.directory = Directory(self.database)
+        self.classes = Classes(self.database, self.zone)
+        self.audit = Audit(self.database)
+        self.archive = Archive(places.archive, places.homes)
+
+    def team(self, name: str) -> Team:
+        found = self.directory.team(team_name(name))
+        if found is None:
+            raise ClassError(f"There is no class {team_name(name)}; 'madang class list' shows all.")
+        return found
+
+    def moment(self, moment: datetime) -> str:
+        return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M}"
+
+
+@contextmanager
+def _open(installation: Installation) -> Iterator[_Here]:
+    places, _ = installation.places()
+    here = _Here(places, installation.root)
+    try:
+        yield here
+    finally:
+        here.database.close()
+
+
+def _outside(installation: Installation) -> bool:
+    """Whether the command must run again inside the Hub's container."""
+    return installation.places()[0].mode == "server" and not installation.inside
+
+
+def _again(
+    installation: Installation,
+    words: Sequence[str],
+    stdin: bytes = b"",
+    out: TextIO | None = None,
+) -> int:
+    """Run ``madang WORDS`` in the Hub's container and print what it says; its exit status.
+
+    With ``out``, what comes on stdout goes there, and the report, which then comes on stderr, to stdout.
+    """
+    done = installation.stack(installation.places()[0]).inside(words, stdin)
+    said, told = (s.decode("utf-8", "replace") for s in (done.stdout, done.stderr))
+    if out is None:
+        print(said, end="")
+        print(told, end="", file=sys.stderr)
+    else:
+        out.write(said)
+        print(told, end="", file=sys.stderr if done.returncode else sys.stdout)
+    return done.returncode
+
+
+def team_name(text: str) -> str:
+    """``class:2026-a`` of ``class:2026-a`` or ``2026-a``; a firm is written in full, ``team:…``.
+
+    Raises:
+        ClassError: it is no name of a team.
+    """
+    name = text if ":" in text else f"class:{text}"
+    if not TEAM.fullmatch(name):
+        raise ClassError(
+            f"{text!r} cannot name a class: write class: and then small letters, digits and hyphens, like "
+            "class:2026-a."
+        )
+    return name
+
+
+def _day(text: str) -> date:
+    try:
+        return timetable.parse_date(text)
+    except TimetableError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+# ---- import ---------------------------------------------------------------------------------
+
+
+def import_roster(args: argparse.Namespace, installation: Installation) -> int:
+    """Make a class and its accounts from a roster, or bring them up to date."""
+    name = team_name(args.team)
+    data = _read(args.file)
+    to_stdout = args.passwords == "-"  # no password
+    if args.dry_run or to_stdout:
+        return _import(args, installation, name, data, sys.stdout)
+    with _PasswordFile(
+        args.passwords or f"one-time-passwords-{name.partition(':')[2]}.csv"
+    ) as file:
+        return _import(args, installation, name, data, file)
+
+
+def _read(file: str) -> bytes:
+    """The roster; a little more than is allowed, so that a huge file is not read."""
+    if file == "-":
+        return sys.stdin.buffer.read(roster.MAX_BYTES + 1)
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(roster.MAX_BYTES + 1)
+    except OSError as error:
+        raise ClassError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def _import(
+    args: argparse.Namespace, installation: Installation, name: str, data: bytes, out: TextIO
+) -> int:
+    """Import ``data`` into ``name``; one-time passwords go to ``out``."""
+    if _outside(installation):
+        words = ["class", "import", "-", "--class", name]
+        words += [] if args.title is None else [f"--title={args.title}"]
+        words += [f"--starts={args.starts}"] if args.starts else []
+        words += [f"--ends={args.ends}"] if args.ends else []
+        words += ["--dry-run"] if args.dry_run else ["--passwords", "-"]
+        if args.dry_run:
+            return _again(installation, words, data)
+        if out is not sys.stdout:
+            return _again(installation, words, data, out)
+        return _again(installation, words, data)
+    report = sys.stderr if out is sys.stdout and not args.dry_run else sys.stdout
+    with _open(installation) as here:
+        language = here.settings.language
+        say = gettext_for(language)
+        intake = Intake(here.database, here.places)
+        try:
+            plan = intake.plan(
+                data, name, here.now, title=args.title, starts=args.starts, ends=args.ends
+            )
+        except roster.RosterError as error:
+            raise ClassError(
+                say(N_("The roster cannot be used, and nothing was changed:"))
+                + "\n"
+                + error.text(language)
+            ) from error
+        print("\n".join(plan.lines(language)), file=report)
+        if plan.nothing:
+            return 0
+        if args.dry_run:
+            print(say(N_("This was a dry run: nothing was changed.")), file=report)
+            return 0
+        made = intake.carry_out(plan, here.now, STACK)
+        if made:
+            out.write(password_list(made, language))
+        print(
+            say(
+                N_("Done: {team} has {people} people, {accounts} of them with a new account.")
+            ).format(team=name, people=len(plan.roles), accounts=len(made)),
+            file=report,
+        )
+    return 0
+
+
+def password_list(made: Sequence[NewAccount], language: str) -> str:
+    """The new accounts as a table for a spreadsheet: one-time passwords to hand out."""
+    say = gettext_for(language)
+    text = io.StringIO()
+    # the mark tells Excel that this is UTF-8
+    text.write("\ufeff")
+    table = csv.writer(text)
+    table.writerow(
+        [say(N_("Name")), say(N_("E-mail")), say(N_("User name")), say(N_("One-time password"))]
+    )
+    for account in made:
+        table.writerow([account.display_name, account.email, account.name, account.password])
+    return text.getvalue()
+
+
+class _PasswordFile:
+    """A file for one-time passwords that only its owner can read, and that never replaces another.
+
+    It is opened before anything is done, so that no password is lost because it cannot be written; without
+    content nothing stays.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._wanted = Path(name)
+        self._temporary = self._wanted.with_name(f".{self._wanted.name}.{secrets.token_hex(6)}")
+
+    def __enter__(self) -> TextIO:
+        try:
+            handle = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise ClassError(
+                f"Nothing was changed: one-time passwords cannot be written to {self._wanted.parent.resolve()} "
+                f"({error.strerror}). Name another file with --passwords."
+            ) from error
+        self._file = os.fdopen(handle, "w", encoding="utf-8", newline="")
+        return self._file
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        try:
+            if self._temporary.stat().st_size:
+                print(
+                    f"One-time passwords: {self._place()} (only you can read it; delete it when handed out)"
+                )
+        finally:
+            self._temporary.unlink()
+
+    def _place(self) -> Path:
+        wanted, number = self._wanted, 1
+        while True:
+            try:
+                os.link(self._temporary, wanted)
+                return wanted
+            except FileExistsError:
+                number += 1
+                wanted = self._wanted.with_stem(f"{self._wanted.stem}-{number}")
+
+
+# ---- list, show, timetable, end -------------------------------------------------------------
+
+
+def list_classes(args: argparse.Namespace, installation: Installation) -> int:
+    """All classes and firms: name, title, first and last day, people, next time."""
+    if _outside(installation):
+        return _again(installation, ["class", "list"])
+    with _open(installation) as here:
+        teams = here.directory.teams()
+        tables = here.classes.timetables(teams)
+        people: dict[str, list[str]] = {}
+        for membership in here.directory.memberships():
+            people.setdefault(membership.team, []).append(membership.role)
+        for team in teams:
+            roles = people.get(team.name, [])
+            mentors = roles.count("mentor")
+            meeting = tables[team.name].next_meeting(here.now)
+            words = [
+                team.name,
+                team.title or "–",
+                f"{team.starts or ''}..{team.ends or ''}",
+                f"{len(roles) - mentors} people",
+                f"{mentors} mentors",
+                f"next {here.moment(meeting.begin)}" if meeting else "no next time",
+            ]
+            print("\t".join(words))
+    return 0
+
+
+def show(args: argparse.Namespace, installation: Installation) -> int:
+    """One class: its days, timetable and people."""
+    if _outside(installation):
+        return _again(installation, ["class", "show", args.team])
+    with _open(installation) as here:
+        team = here.team(args.team)
+        people = {p.name: p for p in here.directory.people()}
+        print(f"{team.name}\t{team.title or '–'}\t{team.starts or ''}..{team.ends or ''}")
+        _print_timetable(here, here.classes.timetable(team))
+        for m in here.directory.memberships(team=team.name):
+            person = people.get(m.person, Person(m.person))
+            until = f"until {person.expires}" if person.expires else "no last day"
+            state = until if person.ended is None else f"ended {person.ended:%Y-%m-%d}"
+            words = [m.role, m.person, person.display_name, person.email or "–", state, m.source]
+            print("\t".join(words))
+    return 0
+
+
+def _print_timetable(here: _Here, table: Timetable) -> None:
+    language = here.settings.language
+    for weekly in table.weekly:
+        print(weekly.text(language))
+    for day in sorted(table.off):
+        print(f"off {day}")
+    meeting = table.meeting_at(here.now)
+    over = table.over_at(here.now)
+    if meeting and over:
+        print(f"now until {here.moment(over)} ({here.zone.key})")
+    following = table.next_meeting(here.now)
+    if following:
+        print(f"next {here.moment(following.begin)} ({here.zone.key})")
+    elif not table.weekly:
+        print("no timetable")
+
+
+def change_timetable(args: argparse.Namespace, installation: Installation) -> int:
+    """Show or change when a class meets; all changes of one call together or none."""
+    if _outside(installation):
+        words = ["class", "timetable", args.team]
+        for option in ("add", "remove", "off", "on"):
+            words += [f"--{option}={value}" for value in getattr(args, option)]
+        return _again(installation, words + (["--show"] if args.show else []))
+    with _open(installation) as here:
+        team = here.team(args.team)
+        table = here.classes.timetable(team)
+        language = here.settings.language
+        try:
+            new = timetable.changed(
+                table,
+                [time for text in args.add for time in timetable.parse_times(text)],
+                [begin for text in args.remove for begin in timetable.parse_begin(text)],
+                [day for text in args.off for day in timetable.parse_dates(text)],
+                [day for text in args.on for day in timetable.parse_dates(text)],
+            )
+        except TimetableError as error:
+            raise ClassError(error.sentence.text(language)) from error
+        _check_offers(new, Catalog.load(here.root / "images" / "images.toml"))
+        if new != table:
+            here.classes.save(team.name, new)
+            here.audit.write(
+                here.now,
+                STACK,
+                "class.timetable",
+                team.name,
+                team=team.name,
+                times=[w.text("en") for w in new.weekly],
+                off=[str(day) for day in sorted(new.off)],
+            )
+        changes = args.add or args.remove or args.off or args.on
+        if args.show or not changes:
+            _print_timetable(here, new)
+        else:
+            print("Changed." if new != table else "There is nothing to change.")
+    return 0
+
+
+def _check_offers(table: Timetable, catalog: Catalog) -> None:
+    """Raises:
+    ClassError: a time names an environment or a size that is not offered.
+    """
+    for weekly in table.weekly:
+        environment = catalog.environments.get(weekly.environment)
+        if environment is None:
+            raise ClassError(
+                f"There is no environment {weekly.environment!r}; use one of: "
+                f"{', '.join(catalog.environments)}."
+            )
+        if weekly.size not in environment.sizes:
+            raise ClassError(
+                f"{weekly.environment} is not offered in size {weekly.size!r}; use one of: "
+                f"{', '.join(environment.sizes)}."
+            )
+
+
+def end(args: argparse.Namespace, installation: Installation) -> int:
+    """Set the last day of a class (today, unless said otherwise) and with it of its accounts."""
+    if _outside(installation):
+        return _again(
+            installation, ["class", "end", args.team, *([f"--on={args.on}"] if args.on else [])]
+        )
+    with _open(installation) as here:
+        team = here.team(args.team)
+        day = args.on or here.today
+        if team.starts is not None and day < team.starts:
+            raise ClassError(f"{team.name} begins on {team.starts}; its last day cannot be {day}.")
+        accounts = Intake(here.database, here.places).set_last_day(team, day, here.now, STACK)
+        print(f"The last day of {team.name} is {day}.")
+        if accounts:
+            until = day + timedelta(days=terms(here.settings).grace)
+            print(
+                f"{accounts} accounts end with it: they work until {until}, then their homes are archived. "
+                "A mistake? Set another day with --on."
+            )
+    return 0
+
+
+# ---- homes ----------------------------------------------------------------------------------
+
+
+def home(args: argparse.Namespace, installation: Installation) -> int:
+    """Archived homes: list, archive, restore."""
+    if args.action != "list" and not args.name:
+        raise ClassError(f"Say whose home: madang home {args.action} NAME")
+    if _outside(installation):
+        return _again(installation, ["home", args.action, *([args.name] if args.name else [])])
+    with _open(installation) as here:
+        if args.action == "list":
+            for kept in here.archive.kept():
+                print(f"{kept.person}\t{kept.file}\t{here.moment(kept.made)}\t{kept.why}")
+            return 0
+        _require_no_server(here.places, args.name)
+        if args.action == "archive":
+            kept = here.archive.store(args.name, "operator", here.now)
+            here.audit.write(here.now, STACK, "home.archived", args.name, file=kept.file)
+            print(
+                f"The home of {args.name} is in {here.places.archive / kept.file}; its folder is removed."
+            )
+            return 0
+        embedded = here.places.mode == "embedded"
+        uid, gid = (os.geteuid(), os.getegid()) if embedded else (USER_UID, USER_GID)
+        kept = here.archive.restore(args.name, uid, gid)
+        here.audit.write(here.now, STACK, "home.restored", args.name, file=kept.file)
+        print(
+            f"The home of {args.name} is as it was on {here.moment(kept.made)}; the archive stays."
+        )
+    return 0
+
+
+def _require_no_server(places: Places, name: str) -> None:
+    """Raises:
+    ClassError: ``name`` has a server, or the Hub does not say.
+    """
+    token = read_secret(places.secrets, "operator_token")
+    try:
+        reply = requests.get(
+            f"{places.hub_api}/users/{quote(name, safe='')}",
+            headers={"Authorization": f"token {token}"},
+            timeout=30,
+        )
+    except requests.RequestException as error:
+        raise ClassError(
+            f"The Hub does not answer ({error.__class__.__name__}), so nobody knows whether a server of {name} "
+            "runs. Start Madang (make up) and try again."
+        ) from error
+    if reply.status_code == 404:
+        return
+    if not reply.ok:
+        raise ClassError(
+            f"The Hub did not say whether a server of {name} runs ({reply.status_code})."
+        )
+    if reply.json()["servers"]:
+        raise ClassError(
+            f"A server of {name} runs. Stop it first (on the Hub's admin page), then try again."
+        )
+
+
+# ---- the words ------------------------------------------------------------------------------
+
+
+def register(add: Callable[[str, Command], argparse.ArgumentParser]) -> None:
+    """Add the commands; ``add`` makes the parser of one."""
+    classes = add("class", _class).add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, run: Command) -> argparse.ArgumentParser:
+        text = (run.__doc__ or "").strip().splitlines()[0]
+        found = classes.add_parser(name, help=text, description=text)
+        found.set_defaults(run=run)
+        return found
+
+    take = action("import", import_roster)
+    take.add_argument("file", metavar="ROSTER", help="a CSV file, or - for stdin")
+    take.add_argument("--class", dest="team", required=True, metavar="NAME", help="class:2026-a")
+    take.add_argument("--title", help="what people call the class")
+    take.add_argument("--starts", type=_day, metavar="DATE", help="the first day, 2026-03-02")
+    take.add_argument("--ends", type=_day, metavar="DATE", help="the last day")
+    take.add_argument("--dry-run", action="store_true", help="only say what would change")
+    take.add_argument(
+        "--passwords",
+        metavar="FILE",
+        help="where to write one-time passwords of new accounts (mode 0600); - for stdout",
+    )
+    action("list", list_classes)
+    action("show", show).add_argument("team", metavar="CLASS")
+    times = action("timetable", change_timetable)
+    times.add_argument("team", metavar="CLASS")
+    for option, text in {
+        "add": "weekly times: 'mon,wed 09:00-12:00 lab small'",
+        "remove": "weekly times that begin so: 'mon 09:00'",
+        "off": "dates without class: 2026-12-25 or 2026-12-24..2026-12-31",
+        "on": "dates that are not off any more",
+    }.items():
+        times.add_argument(f"--{option}", action="append", default=[], metavar="TEXT", help=text)
+    times.add_argument("--show", action="store_true", help="print it afterwards")
+    last = action("end", end)
+    last.add_argument("team", metavar="CLASS")
+    last.add_argument("--on", type=_day, metavar="DATE", help="the last day; default: today")
+    homes = add("home", home)
+    homes.add_argument("action", choices=["list", "archive", "restore"])
+    homes.add_argument("name", nargs="?", default="")
+
+
+def _class(args: argparse.Namespace, installation: Installation) -> int:
+    """Classes: import a roster, list, show, timetable, end."""
+    raise ClassError("Say what: madang class --help")  # argparse asks for the action itself

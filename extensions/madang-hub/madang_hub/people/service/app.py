@@ -1,0 +1,63 @@
+"""The service as a Tornado application: its addresses, all below the service's prefix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado.web import Application, RequestHandler
+
+from madang_hub.people.service import importing, look_ins, me, news, pages, teams
+from madang_hub.people.service.base import Callback, NotFound
+from madang_hub.people.service.parts import Parts
+from madang_hub.web.static_files import STATIC, MadangStaticFiles
+
+TEAM = r"((?:class|team):[a-z0-9-]+)"
+
+
+class Health(RequestHandler):
+    """Whether the process serves; for the operator and tests. Says nothing else."""
+
+    def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.clear_header("Server")
+        self.finish("ok")
+
+
+ROUTES: list[tuple[str, type[RequestHandler]]] = [
+    (r"health", Health),
+    (r"oauth_callback", Callback),
+    (r"", pages.Mine),
+    (r"session", pages.Session),
+    (rf"class/{TEAM}", pages.ClassPage),
+    (r"admin", pages.Admin),
+    (r"import", importing.ImportPage),
+    (r"api/me", me.Me),
+    (r"api/me/extend", me.Extend),
+    (r"api/me/busy", me.Busy),
+    (r"api/look-ins", look_ins.LookInsAsked),
+    (r"api/look-ins/([0-9]{1,9})/end", look_ins.LookInEnded),
+    (rf"api/class/{TEAM}", teams.ClassState),
+    (rf"api/class/{TEAM}/start", teams.ClassStart),
+    (rf"api/class/{TEAM}/stop", teams.ClassStop),
+    (r"api/import", importing.Import),
+    (r"api/announcements", news.NewsMade),
+    (r"api/announcements/([0-9]{1,9})", news.NewsRemoved),
+]
+"""Every address below the prefix; ``health`` and ``oauth_callback`` are the public ones."""
+PUBLIC = frozenset({"health", "oauth_callback"})
+
+
+def application(parts: Parts, prefix: str, hub_prefix: str, cookie_secret: bytes) -> Application:
+    """The application at ``prefix`` (with slashes at both ends)."""
+    routes: list[Any] = [(prefix + pattern, handler) for pattern, handler in ROUTES]
+    return Application(
+        routes,
+        default_handler_class=NotFound,
+        parts=parts,
+        cookie_secret=cookie_secret,
+        madang_language=parts.settings.language,
+        # addresses of the Hub's static files, with Madang's versions; the Hub serves them
+        static_path=str(STATIC),
+        static_url_prefix=hub_prefix + "static/",
+        static_handler_class=MadangStaticFiles,
+    )

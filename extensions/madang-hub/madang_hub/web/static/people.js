@@ -1,0 +1,66 @@
+// What the people service's pages share: its API, and times of the day in the page's language.
+"use strict";
+(function () {
+  const root = document.documentElement;
+
+  // The service's API at `base` with its own XSRF token (the Hub's pages have another).
+  function service(base, xsrf) {
+    return async function call(method, path, body) {
+      let reply;
+      const headers = { Accept: "application/json", "X-XSRFToken": xsrf };
+      const isForm = body instanceof FormData;
+      if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
+      reply = await fetch(base + path, {
+        method: method,
+        headers: headers,
+        body: body === undefined ? undefined : isForm ? body : JSON.stringify(body),
+        credentials: "same-origin",
+      });
+      if (reply.ok) return reply.status === 204 ? null : await reply.json();
+      const problem = new Error(String(reply.status));
+      problem.status = reply.status;
+      try {
+        problem.content = await reply.json();
+        problem.detail = problem.content.message;
+      } catch (error) {
+        /* no JSON: the status has to do */
+      }
+      throw problem;
+    };
+  }
+
+  // The service's sentences are whole ones and say what to do: no lead-in, unlike the Hub's.
+  function showProblem(problem) {
+    if (!problem.detail) {
+      window.madang.showProblem(problem);
+      return;
+    }
+    const box = document.getElementById("problem");
+    box.textContent = problem.detail;
+    box.hidden = false;
+    box.scrollIntoView({ block: "center" });
+  }
+
+  function clock(text) {
+    const moment = new Date(text);
+    const today = new Date().toDateString() === moment.toDateString();
+    const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+    return moment.toLocaleString(root.lang, today ? time : { month: "short", day: "numeric", ...time });
+  }
+
+  function fill(text, values) {
+    return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+  }
+
+  function showMoments() {
+    for (const element of document.querySelectorAll("time[data-moment]")) {
+      const moment = new Date(element.dateTime);
+      if (isNaN(moment)) continue;
+      element.textContent = clock(element.dateTime);
+      element.title = moment.toLocaleString(root.lang);
+    }
+  }
+
+  window.people = { service: service, showProblem: showProblem, clock: clock, fill: fill };
+  showMoments();
+})();
