@@ -27,7 +27,8 @@ from madang_hub.people.lookin import (
     wish,
 )
 from madang_hub.people.lookins import LookIns
-from madang_hub.people.roster import Change, Kind, Plan, Roster
+from madang_hub.people.roster import Roster
+from madang_hub.people.roster_plan import Change, Kind, Plan
 from madang_hub.people.sentences import Sentence
 
 NOW = datetime(2026, 3, 2, 5, 0, tzinfo=UTC)

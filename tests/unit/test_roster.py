@@ -23,19 +23,8 @@ from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory, DirectoryError, Membership, Person, Team
 from madang_hub.people.intake import Intake, NewAccount
 from madang_hub.people.lifetime import Terms
-from madang_hub.people.roster import (
-    MAX_BYTES,
-    MAX_PEOPLE,
-    RESERVED,
-    Plan,
-    Present,
-    Roster,
-    RosterError,
-    Row,
-    made_name,
-    plan,
-    read,
-)
+from madang_hub.people.roster import MAX_BYTES, MAX_PEOPLE, Roster, RosterError, Row, read
+from madang_hub.people.roster_plan import RESERVED, Plan, Present, made_name, plan
 from madang_hub.places import Places
 from madang_hub.settings import Settings
 

@@ -6,7 +6,6 @@ which ``make up`` and the home page say plainly.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
@@ -15,31 +14,24 @@ from subprocess import DEVNULL, STDOUT
 from typing import Any
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
-from traitlets import Any as AnyTrait
-from traitlets import Instance, Int, Unicode
+from traitlets import Unicode
 
-from madang_hub import options as spawn_options
-from madang_hub.catalog import Catalog, Choice
-from madang_hub.homes import DiskFullError, HomeError, ensure_home, home_of, slug
+from madang_hub.homes import home_of, slug
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import ENDED, note, noting
-from madang_hub.spawner import user_environment
+from madang_hub.user_server import UserServer
 from madang_hub.web.i18n import gettext_for
 
 SERVER_MARK = "MADANG_SERVER_OF"
 """Variable of every process of a user server: the homes' folder of the installation that it is of."""
 
 
-class MadangLocalSpawner(SimpleLocalProcessSpawner):
-    """One process per user server, from the environment that `make up` built for it."""
+class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
+    """One process per user server, from the environment that `make up` built for it.
 
-    catalog = Instance(
-        Catalog,
-        help="The shelf of environments and sizes, loaded from `images/images.toml`. Required.",
-    ).tag(config=True)
-    homes = Unicode(
-        help="Folder with one home per person. Required, for example `~/.local/share/madang/homes`."
-    ).tag(config=True)
+    Limits of sizes are noted, not enforced, without an engine.
+    """
+
     environments = Unicode(
         help="Folder with one Python environment per environment of the table (`<folder>/lab`). Required."
     ).tag(config=True)
@@ -50,37 +42,11 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
     logs = Unicode(
         help="Folder with one log per person's server, begun anew at each start. Required."
     ).tag(config=True)
-    public_port = Int(8000, help="Port of the proxy on this machine. Default: 8000.").tag(
-        config=True
-    )
-
-    failed_start_hook = AnyTrait(
-        allow_none=True,
-        help="Called as `hook(spawner, error)` when a start fails; Madang notes it for the mentor's "
-        "and the admin's pages. Default: none.",
-    ).tag(config=True)
-
-    language = Unicode("ko", help="Language of the person who started this server (`ko` or `en`).")
-    environment_name = Unicode("", help="Environment that this server was started with.")
-    size_name = Unicode(
-        "", help="Size that this server was started with; not enforced on processes."
-    )
-    last_end = Unicode("", help="How the last server ended by itself: `killed`, or empty.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._choice: Choice | None = None
         self._stopping = False
         self._began = -self.http_timeout  # when the process was started, in seconds of the clock
-
-    def choose(self, options: Any) -> None:
-        """Check the request's options; size limits are noted, not enforced, without an engine."""
-        self.language = spawn_options.language_of(self)
-        choice = spawn_options.chosen(self.catalog, self.user, options, self.language)
-        self._choice = choice
-        self.mem_limit = choice.size.memory
-        self.cpu_limit = choice.size.cpu
-        self.environment_name, self.size_name = choice.environment.name, choice.size.name
 
     @noting
     async def start(self) -> Any:
@@ -89,36 +55,14 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         Raises:
             StartRefused: (503) the home or the environment cannot be used.
         """
-        self.last_end = ""
-        if self._choice is None:
-            self.choose(self.user_options)
-        assert self._choice is not None  # noqa: S101  # choose() sets it or raises
-        _ = gettext_for(self.language)
-        try:
-            home = await asyncio.to_thread(
-                ensure_home, Path(self.homes), self.user.name, os.geteuid(), os.getegid()
-            )
-        except DiskFullError as error:
-            raise StartRefused(
-                _(
-                    "The disk for people's files is full, so no server can be started. The operator has "
-                    "to make room; your files are safe."
-                ),
-                reason="disk-full",
-                log=str(error),
-            ) from error
-        except HomeError as error:
-            raise StartRefused(
-                _("Your folder cannot be used. Tell the operator; your files are not touched."),
-                reason="home",
-                log=str(error),
-            ) from error
-        bin_folder = Path(self.environments) / self._choice.environment.image / "bin"
+        choice = self.begin()
+        home = await self.ready_home(os.geteuid(), os.getegid())
+        bin_folder = Path(self.environments) / choice.environment.image / "bin"
         if not (bin_folder / "jupyterhub-singleuser").exists():
-            raise StartRefused(
-                _("This environment is not installed on this machine yet. Tell the operator."),
-                reason="image-missing",
-                log=f"{bin_folder} has no jupyterhub-singleuser; 'make up' builds it",
+            raise self._refusal(
+                "This environment is not installed on this machine yet. Tell the operator.",
+                "image-missing",
+                f"{bin_folder} has no jupyterhub-singleuser; 'make up' builds it",
             )
         self.home_dir = str(home)
         self.cmd = [
@@ -139,7 +83,7 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
 
     def get_env(self) -> dict[str, str]:
         env: dict[str, str] = super().get_env()
-        env.update(user_environment(self, f"http://127.0.0.1:{self.public_port}"))
+        env.update(self.environment_at(f"http://127.0.0.1:{self.public_port}"))
         image = self._choice.environment.image if self._choice else "lab"
         bin_folder = Path(self.environments) / image / "bin"
         env["PATH"] = f"{bin_folder}:{env.get('PATH', os.defpath)}"
@@ -182,27 +126,5 @@ class MadangLocalSpawner(SimpleLocalProcessSpawner):
         finally:
             self._stopping = False
 
-    def get_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().get_state()
-        state.update(
-            language=self.language,
-            environment=self.environment_name,
-            size=self.size_name,
-            last_end=self.last_end,
-        )
-        return state
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
-        self.language = state.get("language", "ko")
-        self.environment_name = state.get("environment", "")
-        self.size_name = state.get("size", "")
-        self.last_end = state.get("last_end", "")
-
-    def clear_state(self) -> None:
-        super().clear_state()
-        self._choice = None
-
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        _ = gettext_for(self.language)
-        yield {"progress": 30, "message": _("Starting JupyterLab")}
+        yield {"progress": 30, "message": self._sentence("Starting JupyterLab")}

@@ -20,17 +20,15 @@ import aiohttp
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from dockerspawner import DockerSpawner
 from requests.exceptions import ConnectionError as EngineGone
-from traitlets import Any as AnyTrait
-from traitlets import Instance, Int, Unicode
+from traitlets import Int, Unicode
 
-from madang_hub import options as spawn_options
-from madang_hub.catalog import Catalog, Choice
-from madang_hub.homes import DiskFullError, HomeError, ensure_home, slug
+from madang_hub.catalog import Choice
+from madang_hub.homes import slug
 from madang_hub.isolation import networks
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import noting
-from madang_hub.web.i18n import gettext_for
+from madang_hub.user_server import UserServer
 
 HOME = "/home/madang"
 HUB_HOST = "hub.madang"
@@ -67,20 +65,12 @@ def host_config(plan: networks.NetworkPlan, choice: Choice, home: Path) -> dict[
     }
 
 
-class MadangSpawner(DockerSpawner):
+class MadangSpawner(UserServer, DockerSpawner):
     """One container and one network per user server."""
 
-    catalog = Instance(
-        Catalog,
-        help="The shelf of environments and sizes, loaded from `images/images.toml`. Required.",
-    ).tag(config=True)
     instance = Unicode(
         "madang",
         help="Name of this installation: label of its containers and networks. Default: `madang`.",
-    ).tag(config=True)
-    homes = Unicode(
-        help="Folder with one home per person, at the same path for the Hub and for the engine. "
-        "Required, for example `/srv/madang/homes`.",
     ).tag(config=True)
     network_pool = Unicode(
         "10.213.0.0/20",
@@ -100,23 +90,7 @@ class MadangSpawner(DockerSpawner):
         help="File that the guard renews while its firewall rules hold. Older than 60 seconds, or "
         "missing: no server is started. Required.",
     ).tag(config=True)
-    public_port = Int(
-        8000, help="Port of the proxy on the gateway of every user network. Default: 8000."
-    ).tag(config=True)
-
-    failed_start_hook = AnyTrait(
-        allow_none=True,
-        help="Called as `hook(spawner, error)` when a start fails; Madang notes it for the mentor's "
-        "and the admin's pages. Default: none.",
-    ).tag(config=True)
-
     network_index = Int(-1, help="Index of this server's network in the pool; -1 when it has none.")
-    language = Unicode("ko", help="Language of the person who started this server (`ko` or `en`).")
-    environment_name = Unicode("", help="Environment that this server was started with.")
-    size_name = Unicode("", help="Size that this server was started with.")
-    last_end = Unicode(
-        "", help="How the last server ended by itself: `memory`, `killed`, or empty."
-    )
 
     # one for all servers of the process; which networks are taken is known nowhere else
     _pool: ClassVar[NetworkPool | None] = None
@@ -125,7 +99,6 @@ class MadangSpawner(DockerSpawner):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._choice: Choice | None = None
         self._answered = False  # it was up once: only then an end is one that a person missed
         self._stage: tuple[int, str] = (0, "")
         self._stage_changed = asyncio.Event()
@@ -133,22 +106,11 @@ class MadangSpawner(DockerSpawner):
 
     # ---- options --------------------------------------------------------------------------
 
-    def choose(self, options: Any) -> None:
-        """Check the request's options and set image, limits and labels by them."""
-        self.language = spawn_options.language_of(self)
-        choice = spawn_options.chosen(self.catalog, self.user, options, self.language)
-        self._choice = choice
+    def choose(self, options: Any) -> Choice:
+        """Check the request's options and set image and limits by them."""
+        choice = super().choose(options)
         self.image = self.catalog.reference(choice.environment.image)
-        self.mem_limit = choice.size.memory
-        self.cpu_limit = choice.size.cpu
-        self.environment_name, self.size_name = choice.environment.name, choice.size.name
-
-    def _sentence(self, msgid: str, **values: str) -> str:
-        text: str = gettext_for(self.language)(msgid)
-        return text.format(**values)
-
-    def _refusal(self, msgid: str, reason: str, log: str) -> StartRefused:
-        return StartRefused(self._sentence(msgid), reason=reason, log=log)
+        return choice
 
     # ---- starting -------------------------------------------------------------------------
 
@@ -160,34 +122,17 @@ class MadangSpawner(DockerSpawner):
             StartRefused: (503) something of the installation is missing; the sentence is for the
                 person, the log says what an operator must know.
         """
-        self.last_end = ""
-        if self._choice is None:
-            self.choose(self.user_options)
-        assert self._choice is not None  # noqa: S101  # choose() sets it or raises
+        choice = self.begin()
         self._enter(10, "Preparing your folder and network")
         self._check_guard()
-        try:
-            home = await asyncio.to_thread(ensure_home, Path(self.homes), self.user.name)
-        except DiskFullError as error:
-            raise self._refusal(
-                "The disk for people's files is full, so no server can be started. The operator has to "
-                "make room; your files are safe.",
-                "disk-full",
-                str(error),
-            ) from error
-        except HomeError as error:
-            raise self._refusal(
-                "Your folder cannot be used. Tell the operator; your files are not touched.",
-                "home",
-                str(error),
-            ) from error
+        home = await self.ready_home()
         try:
             plan = await self._networks.take()
             self.network_index = plan.index
             self._network = asyncio.ensure_future(self._networks.make(plan))
             self.network_name = plan.name
             self.extra_create_kwargs = self._create_kwargs(plan)
-            self.extra_host_config = host_config(plan, self._choice, home)
+            self.extra_host_config = host_config(plan, choice, home)
             self._enter(30, "Creating your container")
             await super().start()
         except ImageNotFound as error:
@@ -327,7 +272,7 @@ class MadangSpawner(DockerSpawner):
     def get_env(self) -> dict[str, str]:
         """What a server is told: language, size and how to reach tracking (with its own token)."""
         env: dict[str, str] = super().get_env()
-        env.update(user_environment(self, f"http://{HUB_HOST}:{self.public_port}"))
+        env.update(self.environment_at(f"http://{HUB_HOST}:{self.public_port}"))
         return env
 
     # ---- the end --------------------------------------------------------------------------
@@ -418,29 +363,16 @@ class MadangSpawner(DockerSpawner):
         return True
 
     def get_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().get_state()
-        state.update(
-            network_index=self.network_index,
-            language=self.language,
-            environment=self.environment_name,
-            size=self.size_name,
-            last_end=self.last_end,
-        )
-        return state
+        return {**super().get_state(), "network_index": self.network_index}
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
         self.network_index = state.get("network_index", -1)
-        self.language = state.get("language", "ko")
-        self.environment_name = state.get("environment", "")
-        self.size_name = state.get("size", "")
-        self.last_end = state.get("last_end", "")
         self._answered = self.network_index >= 0
 
     def clear_state(self) -> None:
         super().clear_state()
         self.network_index = -1
-        self._choice = None
         self._answered = False
 
     # ---- progress -------------------------------------------------------------------------
@@ -493,19 +425,3 @@ async def _responds(session: aiohttp.ClientSession, url: str) -> bool:
             return reply.status < 500
     except (aiohttp.ClientError, TimeoutError, OSError):
         return False
-
-
-def user_environment(spawner: Any, public: str) -> dict[str, str]:
-    """The variables of every user server, container or process, beside JupyterHub's own.
-
-    ``public`` is the proxy's address as the server reaches it.
-    """
-    return {
-        "MADANG_LANG": spawner.language,
-        "MADANG_ENVIRONMENT": spawner.environment_name,
-        "MADANG_SIZE": spawner.size_name,
-        "MADANG_PEOPLE_URL": f"{public}/services/people",
-        "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
-        "MLFLOW_TRACKING_TOKEN": spawner.api_token,
-        "MLFLOW_EXPERIMENT_NAME": spawner.user.name,
-    }

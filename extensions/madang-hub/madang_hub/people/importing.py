@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from madang_hub.people.directory import Membership
-from madang_hub.people.roster import Change, Plan
+from madang_hub.people.roster_plan import Change, Plan
 from madang_hub.people.sentences import Sentence
 from madang_hub.web.i18n import N_
 

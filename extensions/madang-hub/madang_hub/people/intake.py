@@ -1,4 +1,4 @@
-"""Takes a roster in: the directory's present state for the rules in ``roster.py``, and what they plan.
+"""Takes a roster in: the directory's present state for the rules in ``roster_plan.py``, and what they plan.
 
 One object for the command line (``madang class import``) and the page. Every method blocks.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from madang_hub.people import lifetime, roster
+from madang_hub.people import lifetime, roster, roster_plan
 from madang_hub.people.accounts import Accounts
 from madang_hub.people.audit import Audit
 from madang_hub.people.database import Database
@@ -40,11 +40,11 @@ class Intake:
         self._accounts = Accounts(database)
         self._audit = Audit(database)
 
-    def present(self, now: datetime) -> roster.Present:
+    def present(self, now: datetime) -> roster_plan.Present:
         """What is there at ``now``."""
         homes = self._places.homes
         settings = self._places.settings
-        return roster.Present(
+        return roster_plan.Present(
             people=self._directory.people(),
             teams=self._directory.teams(),
             memberships=self._directory.memberships(),
@@ -64,7 +64,7 @@ class Intake:
         title: str | None = None,
         starts: date | None = None,
         ends: date | None = None,
-    ) -> roster.Plan:
+    ) -> roster_plan.Plan:
         """What importing the file ``data`` into ``team`` would change; changes nothing.
 
         ``title``, ``starts`` and ``ends`` (first and last day) are as they are where None.
@@ -89,9 +89,9 @@ class Intake:
             starts=starts or wanted.starts,
             ends=ends or wanted.ends,
         )
-        return roster.plan(found, wanted, self.present(now))
+        return roster_plan.plan(found, wanted, self.present(now))
 
-    def carry_out(self, plan: roster.Plan, now: datetime, actor: str) -> list[NewAccount]:
+    def carry_out(self, plan: roster_plan.Plan, now: datetime, actor: str) -> list[NewAccount]:
         """Do all of ``plan`` or nothing; the new accounts with their one-time passwords.
 
         Takes 0.2 s a new account for hashing. ``actor`` is who does it, for the audit log.
@@ -104,7 +104,7 @@ class Intake:
         passwords, add_accounts = self._accounts.prepared(plan.accounts)
         # names were free when the plan was made, and still must be
         try:
-            same = roster.plan(plan.roster, plan.team, self.present(now)) == plan
+            same = roster_plan.plan(plan.roster, plan.team, self.present(now)) == plan
         except roster.RosterError:
             same = False
         if not same:

@@ -12,7 +12,8 @@ from madang_hub.people.directory import DirectoryError, Team
 from madang_hub.people.importing import only_for_admins
 from madang_hub.people.intake import NewAccount
 from madang_hub.people.roles import TEAM
-from madang_hub.people.roster import MAX_BYTES, Plan, RosterError
+from madang_hub.people.roster import MAX_BYTES, RosterError
+from madang_hub.people.roster_plan import Plan
 from madang_hub.people.service.base import NOTHING_HERE, Base, Page, Problem
 from madang_hub.people.timetable import TimetableError, parse_date
 from madang_hub.web.i18n import N_

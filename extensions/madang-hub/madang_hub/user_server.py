@@ -1,0 +1,150 @@
+"""What a user server is in both modes: something chosen from the shelf, started in a person's home.
+
+The base of the container spawner and of the embedded one; how a server comes to run is theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from traitlets import Any as AnyTrait
+from traitlets import Instance, Int, Unicode
+from traitlets.config import LoggingConfigurable
+
+from madang_hub import options as spawn_options
+from madang_hub.catalog import Catalog, Choice
+from madang_hub.homes import USER_GID, USER_UID, DiskFullError, HomeError, ensure_home
+from madang_hub.options import StartRefused
+from madang_hub.web.i18n import gettext_for
+
+REMEMBERED = {
+    "language": "language",
+    "environment": "environment_name",
+    "size": "size_name",
+    "last_end": "last_end",
+}
+"""What outlives the Hub's process: the key in the Hub's database and the trait."""
+
+
+class UserServer(LoggingConfigurable):
+    """The choice, the home, the sentences and the memory that all user servers have.
+
+    In front of a class of JupyterHub's spawners.
+    """
+
+    catalog = Instance(
+        Catalog,
+        help="The shelf of environments and sizes, loaded from `images/images.toml`. Required.",
+    ).tag(config=True)
+    homes = Unicode(
+        help="Folder with one home per person, at the same path for the Hub and for the engine. "
+        "Required, for example `/srv/madang/homes`.",
+    ).tag(config=True)
+    public_port = Int(
+        8000, help="Port of the proxy, on this machine and on every user network. Default: 8000."
+    ).tag(config=True)
+    failed_start_hook = AnyTrait(
+        allow_none=True,
+        help="Called as `hook(spawner, error)` when a start fails; Madang notes it for the mentor's "
+        "and the admin's pages. Default: none.",
+    ).tag(config=True)
+
+    language = Unicode("ko", help="Language of the person who started this server (`ko` or `en`).")
+    environment_name = Unicode("", help="Environment that this server was started with.")
+    size_name = Unicode("", help="Size that this server was started with.")
+    last_end = Unicode(
+        "", help="How the last server ended by itself: `memory`, `killed`, or empty."
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._choice: Choice | None = None
+
+    # ---- the choice -----------------------------------------------------------------------
+
+    def choose(self, options: Any) -> Choice:
+        """Check the request's options and set the limits by them.
+
+        Raises:
+            StartRefused: (400/403) this person may not start that.
+        """
+        self.language = spawn_options.language_of(self)
+        choice = spawn_options.chosen(self.catalog, self.user, options, self.language)
+        self._choice = choice
+        self.mem_limit = choice.size.memory
+        self.cpu_limit = choice.size.cpu
+        self.environment_name, self.size_name = choice.environment.name, choice.size.name
+        return choice
+
+    def begin(self) -> Choice:
+        """What is to be started now; how the last server ended is forgotten."""
+        self.last_end = ""
+        return self._choice or self.choose(self.user_options)
+
+    # ---- the home -------------------------------------------------------------------------
+
+    async def ready_home(self, uid: int = USER_UID, gid: int = USER_GID) -> Path:
+        """The person's folder, made if it is missing; its owner is ``uid`` and ``gid``.
+
+        Raises:
+            StartRefused: (503) it cannot be used, or the disk is full.
+        """
+        try:
+            return await asyncio.to_thread(ensure_home, Path(self.homes), self.user.name, uid, gid)
+        except DiskFullError as error:
+            raise self._refusal(
+                "The disk for people's files is full, so no server can be started. The operator has to "
+                "make room; your files are safe.",
+                "disk-full",
+                str(error),
+            ) from error
+        except HomeError as error:
+            raise self._refusal(
+                "Your folder cannot be used. Tell the operator; your files are not touched.",
+                "home",
+                str(error),
+            ) from error
+
+    # ---- words ----------------------------------------------------------------------------
+
+    def _sentence(self, msgid: str, **values: str) -> str:
+        text: str = gettext_for(self.language)(msgid)
+        return text.format(**values)
+
+    def _refusal(self, msgid: str, reason: str, log: str) -> StartRefused:
+        return StartRefused(self._sentence(msgid), reason=reason, log=log)
+
+    # ---- environment ----------------------------------------------------------------------
+
+    def environment_at(self, public: str) -> dict[str, str]:
+        """The server's variables beside JupyterHub's own; ``public`` is the proxy's address as it reaches it.
+
+        Tracking takes the server's own token.
+        """
+        return {
+            "MADANG_LANG": self.language,
+            "MADANG_ENVIRONMENT": self.environment_name,
+            "MADANG_SIZE": self.size_name,
+            "MADANG_PEOPLE_URL": f"{public}/services/people",
+            "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
+            "MLFLOW_TRACKING_TOKEN": self.api_token,
+            "MLFLOW_EXPERIMENT_NAME": self.user.name,
+        }
+
+    # ---- memory ---------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().get_state()
+        return {**state, **{key: getattr(self, trait) for key, trait in REMEMBERED.items()}}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        for key, trait in REMEMBERED.items():
+            if key in state:
+                setattr(self, trait, state[key])
+
+    def clear_state(self) -> None:
+        super().clear_state()
+        self._choice = None
