@@ -203,6 +203,19 @@ async def test_the_directory_gives_groups_and_roles(
     assert [r["name"] for r in await authenticator.load_managed_roles()] == ["mentor.class.a"]
 
 
+async def test_people_are_called_by_the_name_that_the_directory_has(
+    authenticator: LocalAuthenticator, kim: dict[str, str]
+) -> None:
+    authenticator.directory.save_people([Person("kim", "김민지")])
+    model = await authenticator.authenticate(None, kim)
+    assert model is not None
+    assert model["user_info"] == {"name": "김민지", "display_name": "김민지"}
+    authenticator.directory.save_people([Person("kim")])
+    again = await authenticator.refreshed("kim")
+    assert again is not None
+    assert again["user_info"] == {}
+
+
 async def test_admins_are_marked_in_the_directory_or_named_in_the_settings(
     authenticator: LocalAuthenticator, kim: dict[str, str]
 ) -> None:

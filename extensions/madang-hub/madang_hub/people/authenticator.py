@@ -28,7 +28,7 @@ from madang_hub.people.audit import Audit
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory, DirectoryError, Person
 from madang_hub.people.passwords import Guesses, Spray, sender, weakness
-from madang_hub.people.roles import Rights, mentored, rights
+from madang_hub.people.roles import mentored, rights
 from madang_hub.permissions import mentor_role, roles_of
 from madang_hub.web.i18n import gettext_for, language_of_handler
 
@@ -107,27 +107,33 @@ class DirectoryAuthenticator(Authenticator):
         """The person called ``name``; blocks. Subclasses may make one that ought to be there."""
         return self.directory.person(name)
 
-    def rights_of(self, name: str) -> Rights | None:
-        """What ``name`` may do now, None without access; blocks."""
+    def model_of(self, name: str) -> dict[str, Any] | None:
+        """What ``name`` may do now as parts of an auth model, None without access; blocks."""
         person = self.known(name)
         if person is None:
             return None
-        today = datetime.now(ZoneInfo(self.timezone)).date()
-        return rights(
-            person, self.directory.memberships(person=name), today, admins=self.admin_users
+        found = rights(
+            person,
+            self.directory.memberships(person=name),
+            datetime.now(ZoneInfo(self.timezone)).date(),
+            admins=self.admin_users,
         )
-
-    async def refreshed(self, name: str) -> dict[str, Any] | None:
-        """``name``, ``groups``, ``roles`` and ``admin`` of an auth model, or None without access."""
-        found = await self.in_thread(self.rights_of, name)
         if found is None:
             return None
+        shown = {"name": person.display_name, "display_name": person.display_name}
         return {
             "name": name,
             "groups": list(found.groups),
             "roles": roles_of(found),
             "admin": found.admin,
+            # how the Hub's pages and JupyterLab name this person (JupyterHub 6)
+            "user_info": shown if person.display_name else {},
         }
+
+    async def refreshed(self, name: str) -> dict[str, Any] | None:
+        """``name``, ``groups``, ``roles``, ``admin`` and ``user_info`` of an auth model, or None without
+        access."""
+        return await self.in_thread(self.model_of, name)
 
     async def admitted(self, handler: Any, name: str) -> dict[str, Any]:
         """The same at a sign-in that was right so far.

@@ -174,6 +174,12 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
         page = self.parts.templates.get_template(template)
         self.finish(page.render(**self._frame(), **values))
 
+    def _shown(self, someone: Viewer | None) -> SimpleNamespace | None:
+        """As much of the Hub's user as the frame of the page asks for."""
+        if someone is None:
+            return None
+        return SimpleNamespace(name=someone.name, user_info={"display_name": someone.display_name})
+
     def _frame(self) -> dict[str, Any]:
         someone = getattr(self, "viewer", None)
         prefix = self.hub_auth.hub_prefix
@@ -182,7 +188,7 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
             "static_url": self.static_url,
             "base_url": prefix,
             "prefix": prefix.removesuffix("hub/"),
-            "user": SimpleNamespace(name=someone.name) if someone else None,
+            "user": self._shown(someone),
             "viewer": someone,
             "xsrf_token": xsrf,
             "logo_url": "",
