@@ -1,7 +1,7 @@
 """For each kind of person and each route of the Hub: allowed or refused. And nothing that is not written down.
 
 The person that the routes are about is a trainee of ``class:2026-a`` with a running server (``self``). Routes
-of the people service have a table of their own in its tests.
+of the people service have a table of their own (test_people_routes.py).
 """
 
 from __future__ import annotations
