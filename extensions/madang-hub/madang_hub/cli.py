@@ -161,12 +161,6 @@ def _health(places: Places) -> bool:
         return False
 
 
-def alive(args: argparse.Namespace, here: Installation) -> int:
-    """Exit 0 when the Hub answers (its container's health check)."""
-    places, _ = here.places()
-    return 0 if _health(places) else 1
-
-
 def prepare(args: argparse.Namespace, here: Installation) -> int:
     """Make folders and secrets (inside the ``prepare`` container)."""
     places, _ = here.places()
@@ -357,7 +351,6 @@ def parser() -> argparse.ArgumentParser:
     add("images", images).add_argument("names", nargs="*", metavar="NAME")
     add("compose", compose).add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
     add("prepare", prepare)
-    add("alive", alive)
     return top
 
 
