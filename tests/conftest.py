@@ -89,6 +89,28 @@ def root() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests that share something stay together, in order, in one of xdist's workers.
+
+    All that uses the container engine is one group (names and counts of networks, the guard's rules and
+    the server mode of the whole run are shared), the user images another, what uses the embedded mode of
+    the whole run a third. Everything else brings its own and is grouped by file.
+    """
+    # not in pytest_collection_modifyitems: xdist's own, which reads the groups, runs before any other
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    names = getattr(item, "fixturenames", ())
+    if item.get_closest_marker("images"):
+        return "images"
+    if item.get_closest_marker("engine") or {"engine", "server_mode"} & set(names):
+        return "engine"
+    if {"embedded_mode", "madang"} & set(names):
+        return "embedded"
+    return item.path.stem
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.visitor import LOCALES, PICTURES, Language, Visitor
+from browser.visitor import LOCALES, Language, Visitor
 from conftest import missing
 from playwright.sync_api import Browser, sync_playwright
 from support.deployment import Deployment
@@ -26,11 +25,6 @@ FLAGS = (
 )
 
 Visit = Callable[..., Visitor]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _fresh_pictures() -> None:
-    shutil.rmtree(PICTURES, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

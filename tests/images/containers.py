@@ -26,7 +26,7 @@ from madang_hub.spawner import HUB_HOST, SERVER_PORT, host_config
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = Catalog.load(ROOT / "images" / "images.toml")
 UNITS = Path(__file__).parent / "units"
-POOL = IPv4Network("10.215.0.0/24")
+POOL = IPv4Network("10.217.0.0/24")
 USER_IMAGES = tuple(name for name in CATALOG.images if "base" in CATALOG.lineage(name))
 PYTHON_IMAGES = (*USER_IMAGES, "hub", "mlflow")
 TOKEN = "t" * 32

