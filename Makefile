@@ -19,10 +19,13 @@ reset: ## delete all data, after asking
 doctor: ## say what is missing or wrong on this machine
 	@scripts/madang doctor
 
-images: ## build the images that are stale
-	@scripts/madang images
+images: .venv ## build every image that is stale and check each (CUDA variants: build/torch-cuda)
+	@scripts/madang images --all
+	@scripts/test-images
 build/%: ## build one image and its parents, e.g. build/lab
 	@scripts/madang images $*
+test/%: .venv ## check one image in a container, e.g. test/energy
+	@scripts/test-images $*
 
 .venv: locks/dev.txt extensions/madang-hub/pyproject.toml scripts/setup
 	@scripts/setup --dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -27,8 +28,26 @@ ROOT = Path(__file__).resolve().parents[2]
 CATALOG = Catalog.load(ROOT / "images" / "images.toml")
 UNITS = Path(__file__).parent / "units"
 POOL = IPv4Network("10.217.0.0/24")
-USER_IMAGES = tuple(name for name in CATALOG.images if "base" in CATALOG.lineage(name))
-PYTHON_IMAGES = (*USER_IMAGES, "hub", "mlflow")
+
+
+def _chosen(wish: str) -> tuple[str, ...]:
+    """The images that are checked: what every installation has and PyTorch; with MADANG_TEST_IMAGES
+    those that it names, or (``built``) every one that this engine has."""
+    borrowed = {image.tool for image in CATALOG.images.values()}
+    images = {name: image for name, image in CATALOG.images.items() if name not in borrowed}
+    if not wish:
+        return tuple(n for n, image in images.items() if image.install == "always" or n == "torch")
+    if wish != "built":
+        return tuple(wish.split())
+    client = docker.DockerClient.from_env()
+    here = {tag for image in client.images.list() for tag in image.tags}
+    client.close()
+    return tuple(name for name in images if CATALOG.reference(name) in here)
+
+
+IMAGES = _chosen(os.environ.get("MADANG_TEST_IMAGES", ""))
+USER_IMAGES = tuple(name for name in IMAGES if "base" in CATALOG.lineage(name))
+PYTHON_IMAGES = tuple(n for n in IMAGES if n in (*USER_IMAGES, "hub", "mlflow", "dashboard"))
 TOKEN = "t" * 32
 
 TOLERATED = {
@@ -179,6 +198,8 @@ class Place:
                 "MADANG_LANG": "ko",
                 **environment,
             },
+            # the image's own check, without the minute between two looks
+            healthcheck={"Interval": 2 * 10**9},
             host_config=api.create_host_config(
                 **settings,
                 mem_limit=size.memory,

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import docker
 import pytest
 
-from images.containers import CATALOG, PYTHON_IMAGES, USER_IMAGES, Ended
+from images.containers import CATALOG, IMAGES, PYTHON_IMAGES, Ended
 
 pytestmark = [pytest.mark.images, pytest.mark.engine]
 InImage = Callable[..., Ended]
-every_image = pytest.mark.parametrize("image", list(CATALOG.images))
+every_image = pytest.mark.parametrize("image", IMAGES)
 
 ROOT_IMAGES = {
     "hub": "makes homes and hands them to their owners; the stack gives it three capabilities",
@@ -27,7 +27,7 @@ def test_who_it_runs_as(engine: docker.DockerClient, image: str) -> None:
     if image in ROOT_IMAGES:
         assert user == ""
     else:
-        assert user == ("1000:1000" if image in USER_IMAGES else "990:990")
+        assert user == ("1000:1000" if "os" in CATALOG.lineage(image) else "990:990")
 
 
 @every_image
@@ -67,7 +67,7 @@ def test_no_address_of_the_build_machine_is_in_it(engine: docker.DockerClient, i
 def test_python(in_image: InImage, image: str, unit: str) -> None:
     arguments = ""
     if unit == "imports":
-        arguments = f"/locks/{image}.txt"
+        arguments = f"/{CATALOG.images[image].locks[0]}"
         if image == "mlflow":
             arguments += " /mlflow/leave-out.txt"
     done = in_image(image, f"/opt/madang/bin/python /units/python/{unit}.py {arguments}")

@@ -196,6 +196,74 @@ def test_the_real_table_is_good(root: Path) -> None:
     catalog = Catalog.load(root / "images" / "images.toml")
     assert offered(catalog, ANYBODY)
     for image in catalog.images.values():
-        assert (root / image.folder / "Dockerfile").is_file(), image.name
+        assert (root / image.dockerfile).is_file(), image.name
         for needed in (*image.locks, *image.sources):
             assert (root / needed).exists(), needed
+
+
+# ---- what an installation takes of it -----------------------------------------------------
+
+MORE = (
+    TABLE
+    + """
+[image.torch]
+parent = "lab"
+folder = "images/torch"
+dockerfile = "images/python.Dockerfile"
+tool = "base"
+install = "on demand"
+
+[image.torch.offer]
+title = { ko = "토치", en = "Torch" }
+purpose = { ko = "학습", en = "Train" }
+sizes = ["large"]
+accelerators = ["nvidia.com/gpu"]
+
+[image.first-aid]
+parent = "base"
+folder = "images/first-aid"
+
+[image.first-aid.offer]
+title = { ko = "구조", en = "Aid" }
+purpose = { ko = "정리", en = "Tidy" }
+sizes = ["small"]
+rescue = true
+
+[image.hub]
+parent = "debian:bookworm-slim"
+folder = "images/hub"
+"""
+)
+
+
+def test_an_installation_offers_what_is_always_there_or_what_it_names() -> None:
+    whole = Catalog.parse(MORE)
+    assert list(whole.offering([]).environments) == ["lab", "secret", "first-aid"]
+    some = whole.offering(["torch", "first-aid"])
+    assert list(some.environments) == ["torch", "first-aid"]
+    assert some.default == ("torch", "large"), "the table's default is not offered here"
+    assert some.environments["first-aid"].rescue
+    assert some.environments["torch"].accelerators == ("nvidia.com/gpu",)
+
+
+def test_it_needs_the_images_of_these_and_of_the_stack() -> None:
+    whole = Catalog.parse(MORE)
+    assert whole.offering(["torch"]).needed() == ["base", "torch", "hub"]
+    assert whole.offering([]).needed() == ["base", "lab", "secret", "first-aid", "hub"]
+
+
+def test_what_is_not_offered_here_cannot_be_chosen() -> None:
+    offered = Catalog.parse(MORE).offering(["first-aid", "lab"])
+    with pytest.raises(OptionError, match="not open to you"):
+        offered.choose({"environment": "torch"}, ADMIN)
+
+
+@pytest.mark.parametrize("names", [["labb"], ["lab", "base"], ["lab", ""]])
+def test_an_environment_that_is_not_there_is_named(names: list[str]) -> None:
+    with pytest.raises(CatalogError, match=rf"no environment {names[-1]}.*there are lab, secret"):
+        Catalog.parse(MORE).offering(names)
+
+
+def test_a_tool_that_is_no_image_is_a_fault_with_its_line() -> None:
+    with pytest.raises(CatalogError, match='"hammer" is no image of this table'):
+        Catalog.parse(MORE.replace('tool = "base"', 'tool = "hammer"'))

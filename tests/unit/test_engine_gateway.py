@@ -382,10 +382,11 @@ async def test_an_engine_that_hangs(
 
 
 def test_rules_follow_settings_and_table() -> None:
-    catalog = Catalog.load(Path(__file__).parents[2] / "images" / "images.toml")
+    table = Catalog.load(Path(__file__).parents[2] / "images" / "images.toml")
+    catalog = table.offering(["lab", "energy"])
     settings = Settings.model_validate({"data": "/data", "instance": "second"})
     rules = rules_for(settings, catalog)
-    assert rules.images == {f"madang/lab:{catalog.release}"}
+    assert rules.images == {f"madang/{name}:{catalog.release}" for name in ("lab", "energy")}
     assert rules.homes == PurePosixPath("/data/homes")
     assert rules.prefix == "second-user-"
     assert rules.max_memory == max(size.memory for size in catalog.sizes.values())

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madang_hub.catalog import OUTSIDE_PARENT, Catalog, Image
-from madang_hub.shelf import build, plan
+from madang_hub.shelf import build, plan, site
+from madang_hub.shelf.explain import explain
 
 REAL = Catalog.load(Path(__file__).resolve().parents[2] / "images" / "images.toml")
 
@@ -52,6 +53,23 @@ def test_parents_come_first_and_nothing_twice_or_in_vain(
     for name in found:
         parent = catalog.images[name].parent
         assert parent == OUTSIDE_PARENT or found.index(parent) < found.index(name)
+
+
+def test_a_tool_comes_before_those_that_borrow_it_and_its_change_reaches_them() -> None:
+    plain = shelf({"lab": "base", "base": OUTSIDE_PARENT, "guard": OUTSIDE_PARENT, "tool": "guard"})
+    images = {
+        n: dataclasses.replace(i, tool="tool") if n == "lab" else i for n, i in plain.images.items()
+    }
+    catalog = dataclasses.replace(plain, images=images)
+    assert plan.order(catalog, ["lab"]) == ["base", "guard", "tool", "lab"]
+    before = plan.fingerprints(catalog, inputs(catalog), "base")
+    after = plan.fingerprints(catalog, {**inputs(catalog), "tool": "other files"}, "base")
+    assert {n for n in images if before[n] != after[n]} == {"tool", "lab"}
+
+
+def test_a_shared_dockerfile_is_among_what_a_build_reads() -> None:
+    assert "images/python.Dockerfile" in plan.inputs_of(REAL, "torch")
+    assert "images/python.Dockerfile" not in plan.inputs_of(REAL, "lab")
 
 
 def test_without_names_everything_is_built() -> None:
@@ -163,7 +181,7 @@ def test_what_makes_an_image_stale(checkout: Path, change: Change, differ: str) 
 def test_every_file_that_the_real_table_names_is_there(root: Path) -> None:
     for name in REAL.images:
         assert [p for p in plan.inputs_of(REAL, name) if not (root / p).exists()] == []
-        assert (root / REAL.images[name].folder / "Dockerfile").is_file()
+        assert (root / REAL.images[name].dockerfile).is_file()
 
 
 # ---- messages -----------------------------------------------------------------------------
@@ -172,17 +190,24 @@ def test_every_file_that_the_real_table_names_is_there(root: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "hint"),
     [
-        ("error: Hash mismatch for `x`", "a package differs from its lock"),
+        ("cause: Hash mismatch for `x==1`", "x==1 differs from its lock"),
+        (
+            "Because there is no version of torch==2.13.0+cpu and you",
+            "say where PyTorch's CPU build",
+        ),
+        ("there is no version of numpy==9 and you", "the package index has no numpy==9"),
+        ("error: Failed to download `numpy==2.4.6`\n cause: refused", "numpy==2.4.6 cannot be had"),
+        ("  × Failed to build `pysam==0.24.1`", "pysam==0.24.1 has no ready-made wheel"),
         ("SSL: certificate verify failed", "mirrors-and-certificates"),
         ("Temporary failure: Could not resolve 'deb'", "no network"),
-        ("E: Unable to locate package nano", "base-image --refresh"),
+        ("E: Unable to locate package nano", "the Debian mirror lacks nano"),
         ("write /x: no space left on device", "disk is full"),
         ("#9 ERROR: process did not complete\nmore", "#9 ERROR: process did not complete"),
         ("", "see the log"),
     ],
 )
 def test_a_failed_build_says_why_and_where_to_look(output: str, hint: str) -> None:
-    message = build.explain("lab", output, Path("build/log/image-lab.log"))
+    message = explain("lab", output, Path("build/log/image-lab.log"))
     first, *_ = message.splitlines()
     assert first.startswith("The image lab cannot be built: ")
     assert hint in first
@@ -196,40 +221,62 @@ def test_a_failed_build_says_why_and_where_to_look(output: str, hint: str) -> No
 def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What pip and npm of "this machine" are set to; a test fills it in."""
     found: dict[str, str] = {}
+    keys = {"registry": "npm", "global.index-url": "pip"}
     monkeypatch.setattr(
-        build,
+        site,
         "_setting",
-        lambda command, environ: found.get("npm" if command[0] == "npm" else "pip", ""),
+        lambda command, environ: found.get(keys.get(command[-1], command[-1]), ""),
     )
     return found
 
 
 def test_what_is_not_set_is_not_handed_in(settings: dict[str, str]) -> None:
     assert settings == {}
-    assert build.site_mirrors({}) == {}
+    assert site.mirrors({}) == {}
 
 
 def test_a_mirror_of_pip_serves_uv_as_well(settings: dict[str, str]) -> None:
     settings["pip"] = "https://mirror.example/simple"
-    mirrors = build.site_mirrors({})
+    mirrors = site.mirrors({})
     assert mirrors["PIP_INDEX_URL"] == mirrors["UV_DEFAULT_INDEX"] == settings["pip"]
 
 
 def test_the_environment_wins_over_pips_file(settings: dict[str, str]) -> None:
     settings["pip"] = "https://mirror.example/simple"
-    found = build.site_mirrors({"PIP_INDEX_URL": "https://other.example/simple"})
+    found = site.mirrors({"PIP_INDEX_URL": "https://other.example/simple"})
     assert found["PIP_INDEX_URL"] == "https://other.example/simple"
 
 
 @pytest.mark.parametrize("index", ["file:///opt/mirror", "/opt/mirror", ""])
 def test_an_index_on_this_machine_is_not_handed_in(settings: dict[str, str], index: str) -> None:
     settings["pip"] = index
-    assert build.site_mirrors({"PIP_INDEX_URL": index}) == {}
+    assert site.mirrors({"PIP_INDEX_URL": index}) == {}
+
+
+def test_further_indexes_and_links_go_to_pip_and_uv(settings: dict[str, str]) -> None:
+    settings["global.extra-index-url"] = "https://a.example/cpu file:///opt/x https://b.example/"
+    settings["global.find-links"] = "/opt/wheels https://c.example/list https://d.example/list"
+    assert site.mirrors({}) == {
+        "PIP_EXTRA_INDEX_URL": "https://a.example/cpu https://b.example/",
+        "UV_INDEX": "https://a.example/cpu https://b.example/",
+        "PIP_FIND_LINKS": "https://c.example/list https://d.example/list",
+        "UV_FIND_LINKS": "https://c.example/list,https://d.example/list",
+    }
+
+
+def test_a_folder_of_wheels_is_found(settings: dict[str, str], tmp_path: Path) -> None:
+    assert site.wheels({}) is None
+    folder = tmp_path / "내 바퀴"
+    folder.mkdir()
+    settings["global.find-links"] = f"https://c.example/list {folder.as_uri()}"
+    assert site.wheels({}) == folder
+    assert site.wheels({"PIP_FIND_LINKS": str(tmp_path)}) == tmp_path
+    assert site.wheels({"PIP_FIND_LINKS": str(tmp_path / "missing")}) is None
 
 
 def test_proxies_in_either_spelling(settings: dict[str, str]) -> None:
     given = {"https_proxy": "http://p.example:3128", "NO_PROXY": "localhost", "HTTP_PROXY": ""}
-    assert build.site_mirrors(given) == {
+    assert site.mirrors(given) == {
         "https_proxy": "http://p.example:3128",
         "NO_PROXY": "localhost",
     }

@@ -352,7 +352,8 @@ BOTH = [(page, language) for page in PAGES for language in ("ko", "en")]
 # Names that are the same in Korean: products, units, addresses and what the tests put in themselves.
 NAMES = (
     "English|JupyterHub|mlflow|https|http|user|hub|services|secret|lab|escaped|GB|scope|"
-    "inherit|one|two|a1|x|b|s|v|p|t|API|React"
+    "inherit|one|two|a1|x|b|s|v|p|t|API|React|PyTorch|GPU|NVIDIA|CPU|NPU|ONNX|Runtime|AI|torch|cuda|energy|"
+    "automotive|healthcare|accelerator|rescue"
 )
 IGNORED = rf"(?<![A-Za-z])({NAMES})(?![A-Za-z])|\{{\w+\}}"
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic import ValidationError as PydanticError
@@ -87,6 +87,7 @@ def _audience(value: Any) -> Any:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Who = Annotated[tuple[Annotated[str, BeforeValidator(_audience)], ...], Field(min_length=1)]
+Install = Literal["always", "on demand", "by name"]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
@@ -119,13 +120,17 @@ class _OfferRow(_Row):
     sizes: Annotated[tuple[str, ...], Field(min_length=1)]
     who: Who = (EVERYONE,)
     accelerators: tuple[str, ...] = ()
+    rescue: bool = False
 
 
 class _ImageRow(_Row):
     parent: str
     folder: Sentence
+    dockerfile: Sentence | None = None
+    tool: str | None = None
     locks: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    install: Install = "always"
     offer: _OfferRow | None = None
 
 
@@ -158,18 +163,32 @@ class Size:
 
 @dataclass(frozen=True)
 class Image:
-    """Something that is built from ``folder`` (with ``locks`` and ``sources``) on top of ``parent``."""
+    """Something that is built from ``folder`` (with ``locks`` and ``sources``) on top of ``parent``.
+
+    ``dockerfile`` is relative to the checkout; ``tool`` names the image whose programs the build
+    borrows (empty: none). ``install``: by every installation (``always``), by those whose settings name it
+    (``on demand``), and the large ones only when the command that builds names them (``by name``).
+    ``offered``: people may start it.
+    """
 
     name: str
     parent: str
     folder: str
     locks: tuple[str, ...]
     sources: tuple[str, ...]
+    dockerfile: str = ""
+    tool: str = ""
+    install: Install = "always"
+    offered: bool = False
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An image that people may start."""
+    """An image that people may start.
+
+    ``accelerators``: the kinds that it can use, as CDI vendors and classes (``nvidia.com/gpu``).
+    ``rescue``: it starts also where a full disk keeps the others from starting.
+    """
 
     name: str
     image: str
@@ -178,6 +197,7 @@ class Environment:
     sizes: tuple[str, ...]
     who: tuple[str, ...]
     accelerators: tuple[str, ...]
+    rescue: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,13 +266,25 @@ class Catalog:
             release=table.release,
             images=MappingProxyType(
                 {
-                    n: Image(n, r.parent, r.folder, r.locks, r.sources)
+                    n: Image(
+                        n,
+                        r.parent,
+                        r.folder,
+                        r.locks,
+                        r.sources,
+                        r.dockerfile or f"{r.folder}/Dockerfile",
+                        r.tool or "",
+                        r.install,
+                        r.offer is not None,
+                    )
                     for n, r in table.image.items()
                 }
             ),
             environments=MappingProxyType(
                 {
-                    n: Environment(n, n, o.title, o.purpose, o.sizes, o.who, o.accelerators)
+                    n: Environment(
+                        n, n, o.title, o.purpose, o.sizes, o.who, o.accelerators, o.rescue
+                    )
                     for n, r in table.image.items()
                     if (o := r.offer) is not None
                 }
@@ -279,6 +311,32 @@ class Catalog:
             names.append(image)
             image = self.images[image].parent
         return tuple(names)
+
+    def offering(self, names: Sequence[str]) -> Catalog:
+        """The same table with only these environments (none named: those that are always installed).
+
+        Raises:
+            CatalogError: a name is no environment of the table, or the default would be missing.
+        """
+        wanted = list(names) or [n for n in self.environments if self.images[n].install == "always"]
+        if unknown := [name for name in wanted if name not in self.environments]:
+            raise CatalogError(
+                f"no environment {', '.join(unknown)}; there are {', '.join(self.environments)}"
+            )
+        kept = {n: e for n, e in self.environments.items() if n in wanted}
+        default = self.default
+        if default[0] not in kept:
+            first = next(iter(kept.values()))
+            default = (first.name, first.sizes[0])
+        return replace(self, environments=MappingProxyType(kept), default=default)
+
+    def needed(self) -> list[str]:
+        """The images of the stack and of the environments that are offered here."""
+        return [
+            name
+            for name, image in self.images.items()
+            if name in self.environments or (image.install == "always" and not image.offered)
+        ]
 
     def offers(self, person: Person) -> list[Offer]:
         """What ``person`` may start, in the table's order; an environment without a size is left out."""
@@ -372,6 +430,10 @@ def _contradictions(table: _Table) -> list[tuple[tuple[str, ...], str]]:
                     ("image", name, "parent"),
                     f'"{row.parent}" is no image of this table: name one, or "{OUTSIDE_PARENT}"',
                 )
+            )
+        if row.tool is not None and row.tool not in table.image:
+            faults.append(
+                (("image", name, "tool"), f'"{row.tool}" is no image of this table: name one')
             )
         seen = [name]
         while (parent := table.image[seen[-1]].parent) in table.image:

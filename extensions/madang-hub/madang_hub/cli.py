@@ -28,6 +28,7 @@ from madang_hub.people.enrolment import Enrolment, describe
 from madang_hub.places import Mode, Places, read_secret
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.build import BuildError as ImageError
+from madang_hub.shelf.offered import TABLE, offered
 
 EXPECTED = (
     AccountError,
@@ -76,8 +77,7 @@ class Installation:
         return Places(self.settings, mode), why
 
     def stack(self, places: Places) -> server.Stack:
-        catalog = Catalog.load(self.root / "images" / "images.toml")
-        return server.Stack(places, catalog, self.facts, self.root)
+        return server.Stack(places, offered(self.root, self.settings), self.facts, self.root)
 
 
 # ---- commands -------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def up(args: argparse.Namespace, here: Installation) -> int:
     print(f"Madang runs in {places.mode} mode: {why}.", flush=True)
     if places.mode == "embedded":
         print("  People are NOT isolated from each other in this mode; it is for trying Madang.")
-        embedded.up(places, here.root)
+        embedded.up(places, here.root, offered(here.root, here.settings))
         sign_in = ensure_admin(places)
     else:
         stack = here.stack(places)
@@ -193,7 +193,7 @@ def ensure_admin(places: Places) -> str:
 
 def environments(args: argparse.Namespace, here: Installation) -> int:
     """Build the environments that embedded mode runs in (`up` does it as well)."""
-    embedded.ensure_environments(here.root)
+    embedded.ensure_environments(here.root, offered(here.root, here.settings))
     return 0
 
 
@@ -281,7 +281,7 @@ def _forget(places: Places, name: str) -> None:
 
 def catalog(args: argparse.Namespace, here: Installation) -> int:
     """Check the table of environments, or list what it builds."""
-    table = Catalog.load(here.root / "images" / "images.toml")
+    table = Catalog.load(here.root / TABLE)
     if args.action == "images":
         print("\n".join(table.images))
     else:
@@ -307,13 +307,16 @@ def compose(args: argparse.Namespace, here: Installation) -> int:
 
 
 def images(args: argparse.Namespace, here: Installation) -> int:
-    """Build images that are stale."""
+    """Build the images that are stale: those that this installation needs, those named, or all."""
     from madang_hub.shelf import build
 
-    table = Catalog.load(here.root / "images" / "images.toml")
+    table = offered(here.root, here.settings)
     places = Places(here.settings, "server")
     environ = server.environ(places, table, here.facts)
-    for built in build.build(table, here.root, args.names or None, environ):
+    names = args.names or table.needed()
+    if args.all:
+        names = [n for n, image in table.images.items() if image.install != "by name"]
+    for built in build.build(table, here.root, names, environ):
         print(built)
     return 0
 
@@ -348,7 +351,11 @@ def parser() -> argparse.ArgumentParser:
     add("catalog", catalog).add_argument("action", choices=["check", "images"])
     add("config", config).add_argument("action", choices=["show"])
     add("environments", environments)
-    add("images", images).add_argument("names", nargs="*", metavar="NAME")
+    building = add("images", images)
+    building.add_argument("names", nargs="*", metavar="NAME")
+    building.add_argument(
+        "--all", action="store_true", help="also those on demand, not those by name"
+    )
     add("compose", compose).add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
     add("prepare", prepare)
     return top

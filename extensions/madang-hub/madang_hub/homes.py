@@ -40,20 +40,22 @@ def home_of(root: Path, name: str) -> Path:
     return root / slug(name)
 
 
-def ensure_home(root: Path, name: str, uid: int = USER_UID, gid: int = USER_GID) -> Path:
+def ensure_home(
+    root: Path, name: str, uid: int = USER_UID, gid: int = USER_GID, space: int = LOW_SPACE
+) -> Path:
     """Make the home of ``name`` if it is missing, with the right owner and mode 0700.
 
     Ownership is changed only by a process that may (the Hub in its container runs as root with
     CAP_CHOWN); elsewhere the folder stays the caller's, which is right in embedded mode.
 
     Raises:
-        DiskFullError: less than ``LOW_SPACE`` bytes are free.
+        DiskFullError: less than ``space`` bytes are free.
         HomeError: the folder cannot be made, or something that is no folder is in its place.
     """
     home = home_of(root, name)
     try:
-        if shutil.disk_usage(root).free < LOW_SPACE:
-            raise DiskFullError(f"less than {LOW_SPACE >> 20} MiB free under {root}")
+        if shutil.disk_usage(root).free < space:
+            raise DiskFullError(f"less than {space >> 20} MiB free under {root}")
         home.mkdir(mode=0o700, exist_ok=True)
         state = home.lstat()
         if home.is_symlink():

@@ -26,6 +26,7 @@ from madang_hub.places import (
     read_secret,
     sign_in_secret,
 )
+from madang_hub.shelf.offered import offered
 from madang_hub.spawner import HOME, HUB_HOST, SERVER_PORT, MadangSpawner
 from madang_hub.web import outage, pages
 
@@ -38,7 +39,7 @@ def install(c: Any, places: Places, root: Path) -> None:
     Raises:
         CatalogError: the table of environments is wrong.
     """
-    catalog = Catalog.load(root / "images" / "images.toml")
+    catalog = offered(root, places.settings)
     _addresses(c, places)
     _database(c, places)
     _people(c, places)

@@ -36,8 +36,8 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         help="Folder with one Python environment per environment of the table (`<folder>/lab`). Required."
     ).tag(config=True)
     samples = Unicode(
-        help="Folder with the sample notebooks of each environment (`<folder>/<image>/samples`), copied to "
-        "a new home. Required, for example `images`."
+        help="Folder with a folder per image: sample notebooks for a new home (`<folder>/<image>/samples`), "
+        "start script, plot settings. Required, for example `images`."
     ).tag(config=True)
     logs = Unicode(
         help="Folder with one log per person's server, begun anew at each start. Required."
@@ -65,16 +65,21 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
                 f"{bin_folder} has no jupyterhub-singleuser; 'make up' builds it",
             )
         self.home_dir = str(home)
-        self.cmd = [
-            str(Path(self.samples) / "base" / "madang-start"),
-            str(bin_folder / "jupyterhub-singleuser"),
-        ]
+        start = self._nearest(choice.environment.image, "madang-start")
+        self.cmd = [str(start), str(bin_folder / "jupyterhub-singleuser")]
         self.args = ["--allow-root"] if os.geteuid() == 0 else []
         with self._log_file().open("wb") as log:
             # not the Hub's own output: that pipe breaks when the Hub ends, and with it the server
             self.popen_kwargs = {"stdin": DEVNULL, "stdout": log, "stderr": STDOUT}
             self._began = time.monotonic()
             return await super().start()
+
+    def _nearest(self, image: str, name: str) -> Path:
+        """``name`` of the folder of ``image``, or of its nearest ancestor that has one."""
+        names = self.catalog.lineage(image)
+        folders = [Path(self.samples) / Path(self.catalog.images[n].folder).name for n in names]
+        found = next((f / name for f in folders if (f / name).exists()), None)
+        return found or folders[-1] / name
 
     def _log_file(self) -> Path:
         folder = Path(self.logs)
@@ -87,10 +92,10 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         image = self._choice.environment.image if self._choice else "lab"
         bin_folder = Path(self.environments) / image / "bin"
         env["PATH"] = f"{bin_folder}:{env.get('PATH', os.defpath)}"
-        env["MADANG_SAMPLES"] = str(Path(self.samples) / image / "samples")
+        env["MADANG_SAMPLES"] = str(self._nearest(image, "samples"))
         env[SERVER_MARK] = self.homes
         env["JUPYTER_CONFIG_PATH"] = str(Path(self.samples) / "base" / "etc")
-        env["MATPLOTLIBRC"] = str(Path(self.samples) / image / "matplotlibrc")
+        env["MATPLOTLIBRC"] = str(self._nearest(image, "matplotlibrc"))
         # a process of this account must not see the operator's own Jupyter settings
         env["JUPYTER_CONFIG_DIR"] = str(home_of(Path(self.homes), self.user.name) / ".jupyter")
         return env

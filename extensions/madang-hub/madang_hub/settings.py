@@ -34,7 +34,7 @@ class SettingsError(ValueError):
     """A setting cannot be used; the message names each one and what to write, a line each."""
 
 
-def _networks(value: Any) -> Any:
+def _list(value: Any) -> Any:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
@@ -150,10 +150,19 @@ class Settings(BaseModel):
     ] = "mdg"
     allow_networks: Annotated[
         tuple[IPv4Network, ...],
-        BeforeValidator(_networks),
+        BeforeValidator(_list),
         Field(
             description="Private networks that user servers may reach (a package mirror, a data store), "
             "separated by spaces or commas. All others are closed."
+        ),
+    ] = ()
+    environments: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_list),
+        Field(
+            description="The environments that are built and offered here, separated by spaces or commas, "
+            "for example `lab rescue torch energy`. Default: those that the table "
+            "(`images/images.toml`) says are always installed."
         ),
     ] = ()
     admin: Annotated[str, Field(min_length=1, description="User name of the first admin.")] = (
@@ -250,7 +259,7 @@ class Settings(BaseModel):
     ] = 60
     trusted_proxies: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
-        BeforeValidator(_networks),
+        BeforeValidator(_list),
         Field(
             description="Addresses of your own reverse proxies (for TLS, say) in front of Madang's port, "
             "separated by spaces or commas. Wrong passwords are then counted for the visitor's address that "

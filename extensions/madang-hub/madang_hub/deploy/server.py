@@ -96,7 +96,7 @@ class Stack:
                 "Hub through the public port. Leave it unset and close the port for others in the "
                 "machine's firewall."
             )
-        shelf.build(self._catalog, self._root, None, self._environ)
+        shelf.build(self._catalog, self._root, self._catalog.needed(), self._environ)
         self.places.settings.data.mkdir(parents=True, exist_ok=True)
         self.compose("run", "--rm", "--no-deps", "--quiet-pull", "prepare")
         self.compose("up", "--detach", "--remove-orphans", "--pull", "never")

@@ -34,6 +34,7 @@ from madang_hub.engine.checks import MAX_BODY, Refused
 from madang_hub.engine.rules import Rules
 from madang_hub.places import Places
 from madang_hub.settings import Settings, SettingsError
+from madang_hub.shelf.offered import offered
 
 log = logging.getLogger("madang.engine")
 
@@ -367,7 +368,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         settings = Settings.load(arguments.root)
-        catalog = Catalog.load(arguments.catalog or arguments.root / "images" / "images.toml")
+        catalog = offered(arguments.root, settings, arguments.catalog)
     except (SettingsError, CatalogError) as error:
         log.error("%s", error)
         return 2

@@ -1,15 +1,13 @@
 """Building images with the engine: ``docker build`` for what is stale, parents first.
 
-Builds run behind a site's certificates and mirrors: what this machine's pip, npm and certificate store
-say is handed in as BuildKit secrets, so that nothing of it stays in an image (see ``images/site`` and
-``docs/howto/mirrors-and-certificates.md``).
+Builds run behind a site's certificates and mirrors (``site.py``), which reach them as BuildKit secrets, so
+that nothing of it stays in an image (see ``images/site`` and ``docs/howto/mirrors-and-certificates.md``).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -19,11 +17,10 @@ from pathlib import Path
 
 from madang_hub.catalog import OUTSIDE_PARENT, Catalog, CatalogError
 from madang_hub.deploy import envs, lab_extension
-from madang_hub.shelf import plan
+from madang_hub.shelf import plan, site
+from madang_hub.shelf.explain import explain
 
 LABEL = "madang.inputs"
-SITE_CERTIFICATES = Path("/usr/local/share/ca-certificates")
-CERTIFICATE_STORE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class BuildError(RuntimeError):
@@ -76,13 +73,18 @@ def _build_one(
     image = catalog.images[name]
     parent = catalog.reference(image.parent) if image.parent in catalog.images else image.parent
     with tempfile.TemporaryDirectory(prefix="madang-build-") as folder:
-        secrets = _site_secrets(Path(folder), environ, root / "build" / "env" / "tool" / "bin")
+        python = str(root / "build" / "env" / "tool" / "bin" / "python")
+        secrets = site.secrets(Path(folder), environ, python)
+        wheels = site.wheels(environ, python)
         command = [
             *("docker", "build", "--progress", "plain", "--pull=false"),
-            *("--file", str(root / image.folder / "Dockerfile")),
+            *("--file", str(root / image.dockerfile)),
             *("--tag", catalog.reference(name)),
             *("--build-arg", f"PARENT={parent}", "--build-arg", f"NAME={name}"),
             *("--build-arg", f"RELEASE={catalog.release}"),
+            *(("--build-arg", f"TOOL={catalog.reference(image.tool)}") if image.tool else ()),
+            *(("--build-arg", f"LOCK={image.locks[0]}") if image.locks else ()),
+            *(("--build-context", f"wheels={wheels}") if wheels else ()),
             *("--label", f"{LABEL}={fingerprint}"),
             *("--label", f"org.opencontainers.image.title=madang/{name}"),
             *("--label", f"org.opencontainers.image.version={catalog.release}"),
@@ -97,28 +99,6 @@ def _build_one(
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode:
         raise BuildError(explain(name, done.stdout + done.stderr, log.relative_to(root)))
-
-
-def explain(name: str, output: str, log: Path) -> str:
-    """Which step of the build of ``name`` failed, why as far as it can be told, and what to do."""
-    lines = [line for line in output.splitlines() if line.strip()]
-    step = next((line for line in lines if "ERROR" in line or "failed to solve" in line), "")
-    hints = {
-        "No solution found": "the lock does not fit this Python; run `make locks`",
-        "Hash mismatch": "a package differs from its lock; check the mirror, or run `make locks`",
-        "certificate": "the site's certificates are missing; see docs/howto/mirrors-and-certificates.md",
-        "Could not resolve": "the build has no network; see docs/howto/mirrors-and-certificates.md",
-        "Failed to fetch": "a package cannot be had; check the network with `make doctor`",
-        "Unable to locate package": "the Debian mirror lacks a package; refresh it, or the base image "
-        "with `scripts/base-image --refresh`",
-        "no space left": "the engine's disk is full; `docker system prune` makes room",
-    }
-    found = next((hint for words, hint in hints.items() if words.lower() in output.lower()), "")
-    tail = "\n".join(lines[-8:])
-    return (
-        f"The image {name} cannot be built: {found or step or 'see the log'}.\n{tail}\n"
-        f"The whole log is in {log}."
-    )
 
 
 def _ensure_base(root: Path, environ: Mapping[str, str]) -> str:
@@ -160,60 +140,6 @@ def _label(reference: str, environ: Mapping[str, str]) -> str:
 def _revision(root: Path) -> str:
     done = _run(["git", "-C", str(root), "rev-parse", "HEAD"], os.environ)
     return done.stdout.strip() if done.returncode == 0 else "unknown"
-
-
-def _site_secrets(folder: Path, environ: Mapping[str, str], tools: Path) -> list[str]:
-    """BuildKit arguments that carry this machine's certificates and mirrors into a build."""
-    arguments = []
-    if CERTIFICATE_STORE.is_file() and any(SITE_CERTIFICATES.glob("*.crt")):
-        arguments += ["--secret", f"id=ca,src={CERTIFICATE_STORE}"]
-    mirrors = site_mirrors(environ, str(tools / "python"))
-    if mirrors:
-        file = folder / "mirrors"
-        file.write_text(
-            "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(mirrors.items())),
-            encoding="utf-8",
-        )
-        arguments += ["--secret", f"id=mirrors,src={file}"]
-    return arguments
-
-
-def site_mirrors(environ: Mapping[str, str], python: str = sys.executable) -> dict[str, str]:
-    """Package indexes that this machine's pip and npm are set to, as variables for pip, uv and npm.
-
-    What is not set is left out; files on this machine (``file://``) cannot be seen by a build.
-
-    Args:
-        python: an interpreter that has pip (the run-time environment, made by uv, has none).
-    """
-    found: dict[str, str] = {}
-    index = environ.get("PIP_INDEX_URL", "") or _setting(
-        [python, "-m", "pip", "config", "get", "global.index-url"], environ
-    )
-    if _is_mirror(index):
-        found["PIP_INDEX_URL"] = found["UV_DEFAULT_INDEX"] = index
-    registry = environ.get("NPM_CONFIG_REGISTRY", "") or _setting(
-        ["npm", "config", "get", "registry"], environ
-    )
-    if _is_mirror(registry):
-        found["NPM_CONFIG_REGISTRY"] = registry
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-        for spelling in (name, name.lower()):
-            if value := environ.get(spelling, ""):
-                found[spelling] = value
-    return found
-
-
-def _is_mirror(address: str) -> bool:
-    return address.startswith(("http://", "https://"))
-
-
-def _setting(command: list[str], environ: Mapping[str, str]) -> str:
-    try:
-        done = _run(command, environ)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _run(command: list[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from madang_hub.catalog import Catalog
 
-COMMON = ("images/manifest", "images/site", "locks/tool.txt", ".dockerignore")
+COMMON = ("images/manifest", "images/site", ".dockerignore")
 """What every build reads."""
 
 _LEAVE_OUT = {"__pycache__", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
@@ -24,7 +24,7 @@ class UnknownImage(ValueError):  # noqa: N818  # reads as what it is
 
 
 def order(catalog: Catalog, names: Sequence[str] | None = None) -> list[str]:
-    """The images ``names`` (all of them if None) and their ancestors, parents first.
+    """The images ``names`` (all of them if None), their ancestors and tools, each after what it needs.
 
     Raises:
         UnknownImage: a name is not in the table.
@@ -35,8 +35,10 @@ def order(catalog: Catalog, names: Sequence[str] | None = None) -> list[str]:
     found: list[str] = []
     for name in wanted:
         for ancestor in reversed(catalog.lineage(name)):
-            if ancestor not in found:
-                found.append(ancestor)
+            tool = catalog.images[ancestor].tool
+            for needed in [*reversed(catalog.lineage(tool)), ancestor]:
+                if needed not in found:
+                    found.append(needed)
     return found
 
 
@@ -49,8 +51,9 @@ def fingerprints(catalog: Catalog, inputs: Mapping[str, str], base: str) -> dict
     """
     found: dict[str, str] = {}
     for name in order(catalog):
-        parent = catalog.images[name].parent
-        text = "\n".join((catalog.release, found.get(parent, base), inputs[name]))
+        image = catalog.images[name]
+        below = (found.get(image.parent, base), found.get(image.tool, ""))
+        text = "\n".join((catalog.release, *below, inputs[name]))
         found[name] = hashlib.sha256(text.encode()).hexdigest()
     return found
 
@@ -63,7 +66,9 @@ def stale(names: Iterable[str], wanted: Mapping[str, str], present: Mapping[str,
 def inputs_of(catalog: Catalog, name: str) -> list[str]:
     """The files and folders, relative to the checkout, that the build of ``name`` reads."""
     image = catalog.images[name]
-    return [image.folder, *image.locks, *image.sources, *COMMON]
+    own = image.dockerfile.startswith(f"{image.folder}/")
+    elsewhere = [] if own or not image.dockerfile else [image.dockerfile]
+    return [image.folder, *elsewhere, *image.locks, *image.sources, *COMMON]
 
 
 def digest(root: Path, paths: Iterable[str]) -> str:
