@@ -1,7 +1,7 @@
 # `make` prints this help; every target sets up what it needs.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help up down reset doctor check format test test-unit test-long bench reference locks images clean
+.PHONY: help up down reset doctor check format test test-unit test-long bench reference locks images images/refresh clean
 
 help: ## show this help
 	@echo "Madang (마당): notebooks with accelerators for everybody"
@@ -22,6 +22,9 @@ doctor: ## say what is missing or wrong on this machine
 images: .venv ## build every image that is stale and check each (CUDA variants: build/torch-cuda)
 	@scripts/madang images --all
 	@scripts/test-images
+images/refresh: .venv ## renew the locks and say in plain words what that changes (MARKDOWN=1: for the changelog)
+	@PATH="$(CURDIR)/build/env/tool/bin:$$PATH" scripts/locks --upgrade
+	@.venv/bin/python -m madang_hub.shelf.refresh $(if $(MARKDOWN),--markdown)
 build/%: ## build one image and its parents, e.g. build/lab
 	@scripts/madang images $*
 test/%: .venv ## check one image in a container, e.g. test/energy

@@ -47,6 +47,7 @@ def in_image(engine: docker.DockerClient) -> Callable[..., Ended]:
                     str(UNITS): {"bind": "/units", "mode": "ro"},
                     str(ROOT / "locks"): {"bind": "/locks", "mode": "ro"},
                     str(ROOT / "mlflow"): {"bind": "/mlflow", "mode": "ro"},
+                    str(ROOT / "images"): {"bind": "/images", "mode": "ro"},
                 },
                 **settings,
             },

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import docker
 import pytest
 
-from images.containers import CATALOG, IMAGES, PYTHON_IMAGES, Ended
+from images.containers import CATALOG, IMAGES, PYTHON_IMAGES, ROOT, Ended
 
 pytestmark = [pytest.mark.images, pytest.mark.engine]
 InImage = Callable[..., Ended]
@@ -68,7 +68,8 @@ def test_python(in_image: InImage, image: str, unit: str) -> None:
     arguments = ""
     if unit == "imports":
         arguments = f"/{CATALOG.images[image].locks[0]}"
-        if image == "mlflow":
-            arguments += " /mlflow/leave-out.txt"
+        leave_out = f"{CATALOG.images[image].folder}/leave-out.txt"
+        if (ROOT / leave_out).is_file():
+            arguments += f" /{leave_out}"
     done = in_image(image, f"/opt/madang/bin/python /units/python/{unit}.py {arguments}")
     assert done.code == 0, done.log

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import requests
 from support.classroom import PREFIX, Classroom, classroom, database, now
-from support.deployment import Deployment
+from support.deployment import ROOT, Deployment
 
+from madang_hub.catalog import Catalog
 from madang_hub.people.announcements import Announcements, announcement
 from madang_hub.people.directory import Directory
 from madang_hub.people.directory import Person as Record
 from madang_hub.people.service.app import PUBLIC, ROUTES, TEAM
+from madang_hub.people.service.contents import FILE, NAME, RELEASE
 
 CLASS = "class:routes-a"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -33,6 +35,10 @@ TABLE: dict[str, dict[str, set[str]]] = {
     rf"class/{TEAM}": {"GET": MENTORS},
     "admin": {"GET": {"admin"}},
     "import": {"GET": ANY_MENTOR},
+    # of an environment that is open to everybody
+    rf"environment/{NAME}": {"GET": SIGNED_IN},
+    rf"environment/{NAME}/{RELEASE}": {"GET": SIGNED_IN},
+    rf"environment/{NAME}/{RELEASE}/{FILE}": {"GET": SIGNED_IN},
     "api/me": {"GET": SIGNED_IN | TOKEN},
     "api/me/extend": {"POST": SIGNED_IN | TOKEN},
     "api/me/busy": {"POST": SIGNED_IN | TOKEN},
@@ -145,6 +151,8 @@ def example(room: Classroom, pattern: str, method: str) -> str:
         store.close()
         return f"api/announcements/{identity}"
     path = pattern.replace(TEAM, CLASS)
+    release = Catalog.load(ROOT / "images" / "images.toml").release
+    path = path.replace(NAME, "lab").replace(RELEASE, release).replace(FILE, "sbom.cdx.json")
     return path.replace("([0-9]{1,9})", "999999")
 
 

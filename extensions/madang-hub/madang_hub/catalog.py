@@ -218,7 +218,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The whole table, checked."""
+    """The table, checked.
+
+    ``environments`` are those that are offered here (:meth:`offering`), ``every`` those of the whole table.
+    """
 
     release: str
     images: Mapping[str, Image]
@@ -226,6 +229,7 @@ class Catalog:
     sizes: Mapping[str, Size]
     default: tuple[str, str]
     path: Path = field(default=Path("images/images.toml"), compare=False)
+    every: Mapping[str, Environment] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Catalog:
@@ -262,6 +266,13 @@ class Catalog:
             raise CatalogError(
                 "\n".join(_located(path, text, where, what) for where, what in faults)
             )
+        every = MappingProxyType(
+            {
+                n: Environment(n, n, o.title, o.purpose, o.sizes, o.who, o.accelerators, o.rescue)
+                for n, r in table.image.items()
+                if (o := r.offer) is not None
+            }
+        )
         return cls(
             release=table.release,
             images=MappingProxyType(
@@ -280,15 +291,8 @@ class Catalog:
                     for n, r in table.image.items()
                 }
             ),
-            environments=MappingProxyType(
-                {
-                    n: Environment(
-                        n, n, o.title, o.purpose, o.sizes, o.who, o.accelerators, o.rescue
-                    )
-                    for n, r in table.image.items()
-                    if (o := r.offer) is not None
-                }
-            ),
+            environments=every,
+            every=every,
             sizes=MappingProxyType(
                 {n: Size(n, s.title, s.cpu, s.memory, s.pids, s.who) for n, s in table.size.items()}
             ),
@@ -318,12 +322,12 @@ class Catalog:
         Raises:
             CatalogError: a name is no environment of the table, or the default would be missing.
         """
-        wanted = list(names) or [n for n in self.environments if self.images[n].install == "always"]
-        if unknown := [name for name in wanted if name not in self.environments]:
+        wanted = list(names) or [n for n in self.every if self.images[n].install == "always"]
+        if unknown := [name for name in wanted if name not in self.every]:
             raise CatalogError(
-                f"no environment {', '.join(unknown)}; there are {', '.join(self.environments)}"
+                f"no environment {', '.join(unknown)}; there are {', '.join(self.every)}"
             )
-        kept = {n: e for n, e in self.environments.items() if n in wanted}
+        kept = {n: e for n, e in self.every.items() if n in wanted}
         default = self.default
         if default[0] not in kept:
             first = next(iter(kept.values()))

@@ -29,6 +29,7 @@ from madang_hub.places import Mode, Places, read_secret
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.build import BuildError as ImageError
 from madang_hub.shelf.offered import TABLE, offered
+from madang_hub.shelf.publish import PublishError, publish
 
 EXPECTED = (
     AccountError,
@@ -38,6 +39,7 @@ EXPECTED = (
     DirectoryError,
     ImageError,
     ModeError,
+    PublishError,
     SettingsError,
     class_commands.ClassError,
     embedded.EmbeddedError,
@@ -308,7 +310,7 @@ def compose(args: argparse.Namespace, here: Installation) -> int:
 
 def images(args: argparse.Namespace, here: Installation) -> int:
     """Build the images that are stale: those that this installation needs, those named, or all."""
-    from madang_hub.shelf import build
+    from madang_hub.shelf import build, sizes
 
     table = offered(here.root, here.settings)
     places = Places(here.settings, "server")
@@ -318,6 +320,11 @@ def images(args: argparse.Namespace, here: Installation) -> int:
         names = [n for n, image in table.images.items() if image.install != "by name"]
     for built in build.build(table, here.root, names, environ):
         print(built)
+    folder = here.root / "build" / "shelf"
+    for name in publish(table, table.images, folder, environ):
+        print(f"what is in {name}: {folder / name / table.release}")
+    if args.note_sizes:
+        print(f"sizes noted in {sizes.note(here.root, folder, table.release, table.images)}")
     return 0
 
 
@@ -355,6 +362,9 @@ def parser() -> argparse.ArgumentParser:
     building.add_argument("names", nargs="*", metavar="NAME")
     building.add_argument(
         "--all", action="store_true", help="also those on demand, not those by name"
+    )
+    building.add_argument(
+        "--note-sizes", action="store_true", help="write the sizes into images/sizes.json"
     )
     add("compose", compose).add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
     add("prepare", prepare)

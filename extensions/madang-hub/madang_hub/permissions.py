@@ -18,7 +18,7 @@ USER_SCOPES: dict[str, str] = {
     "self": "a person works with the own account: start and stop the own server, own tokens",
     f"access:services!service={TRACKING_SERVICE}": "open the tracking server in the browser",
     f"access:services!service={PEOPLE_SERVICE}": "open the own page: who looks in, announcements, "
-    "what the audit log says about oneself; mentors and admins their pages",
+    "what the audit log says about oneself, what is in an environment; mentors and admins their pages",
 }
 """Scopes of every signed-in person; trainees and members have no others."""
 

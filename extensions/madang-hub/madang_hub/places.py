@@ -91,6 +91,11 @@ class Places:
         return self.run / "guard" / "guard.json"
 
     @property
+    def environments(self) -> Path:
+        """What is in each image: a list and an SBOM per release (:mod:`madang_hub.shelf.publish`)."""
+        return self.settings.data / "environments"
+
+    @property
     def postgres_socket(self) -> Path:
         return self.run / "postgres"
 
@@ -99,6 +104,7 @@ class Places:
         common = [
             self.homes,
             self.archive,
+            self.environments,
             self.hub,
             self.tracking,
             self.secrets,

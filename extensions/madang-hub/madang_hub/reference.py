@@ -19,6 +19,7 @@ from madang_hub.permissions import (
     USER_SCOPES,
 )
 from madang_hub.settings import PREFIX, Settings
+from madang_hub.shelf import labels, sizes
 
 _MADE = "<!-- made by `python -m madang_hub.reference`; change the code, not this page -->\n\n"
 
@@ -70,6 +71,36 @@ def environments_page(catalog: Catalog) -> str:
     return "".join(lines)
 
 
+def images_page(catalog: Catalog, root: Path) -> str:
+    """``images.md``: every image, what it stands on, what it adds, how large it is."""
+    noted = sizes.noted(root)
+    lines = [
+        "# Images\n\n" + _MADE,
+        "Every image of `images/images.toml`: what it is for, what it is built on, and the packages that it\n"
+        "adds by name (`requirements.in`, or the dependencies of Madang's own part); each brings what it\n"
+        "needs. `size` is the whole image with its parents, unpacked, when\n"
+        "`scripts/madang images --note-sizes` last noted it.\n"
+        "What people may start: [environments](environments.md).\n\n",
+        "| image | for | built on | adds by name | packages | size |\n",
+        "| --- | --- | --- | --- | --- | --- |\n",
+    ]
+    for name in catalog.images:
+        own = ", ".join(f"`{package}`" for package in labels.own_packages(catalog, name, root))
+        facts = noted.get(name)
+        count = f"{facts['python']} Python, {facts['debian']} Debian" if facts else "–"
+        size = f"{facts['megabytes']} MB" if facts else "–"
+        ancestors = [*catalog.lineage(name)[1:], catalog.images[catalog.lineage(name)[-1]].parent]
+        lines.append(
+            f"| `{name}` | {labels.description(catalog, name, root)} | "
+            f"{' → '.join(ancestors)} | {own or '–'} | {count} | {size} |\n"
+        )
+    lines.append(
+        "\nWhat an image says about itself, and where the lists of its packages are:\n"
+        "[what is in an image](../explanation/images.md).\n"
+    )
+    return "".join(lines)
+
+
 def _who(who: tuple[str, ...]) -> str:
     names = {EVERYONE: "everyone", ADMIN: "admins"}
     return ", ".join(names.get(w, f"`{w}`") for w in who)
@@ -107,6 +138,7 @@ def pages(root: Path) -> dict[Path, str]:
     return {
         folder / "settings.md": settings_page(),
         folder / "environments.md": environments_page(catalog),
+        folder / "images.md": images_page(catalog, root),
         folder / "permissions.md": permissions_page(),
     }
 

@@ -22,6 +22,7 @@ from madang_hub.deploy import envs, lab_extension
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.local import SERVER_MARK
 from madang_hub.places import PEOPLE_PREFIX, Places, ensure_secrets, read_secret, sign_in_secret
+from madang_hub.shelf.publish import publish_environment
 
 _CONFIG = """\
 ; written by `make up`; settings are in madang.env
@@ -163,11 +164,23 @@ def ensure_environments(root: Path, catalog: Catalog) -> Path:
     return envs.ensure_proxy(root)
 
 
+def list_contents(places: Places, root: Path, catalog: Catalog) -> None:
+    """Write down what is in each environment that is there.
+
+    Raises:
+        PublishError: it cannot be listed.
+    """
+    for environment in catalog.environments.values():
+        python = envs.bin_of(root, environment.image) / "python"
+        if python.exists():
+            publish_environment(catalog, environment.image, root, python, places.environments)
+
+
 def up(places: Places, root: Path, catalog: Catalog) -> None:
     """Build what is missing and start what does not run.
 
     Raises:
-        EmbeddedError, envs.BuildError: it cannot be done; the message says why.
+        EmbeddedError, envs.BuildError, PublishError: it cannot be done; the message says why.
     """
     check(places)
     for folder in places.folders():
@@ -176,6 +189,7 @@ def up(places: Places, root: Path, catalog: Catalog) -> None:
     ensure_secrets(places.secrets)
     sign_in_secret(places)  # the one that Madang cannot make by itself
     proxy = ensure_environments(root, catalog)
+    list_contents(places, root, catalog)
     config = places.run / "supervisord.conf"
     text = supervisor_config(places, root, proxy)
     changed = not config.is_file() or config.read_text(encoding="utf-8") != text

@@ -17,6 +17,7 @@ from madang_hub.deploy.engine import EngineFacts
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.places import PEOPLE_PREFIX, Places
 from madang_hub.shelf import build as shelf
+from madang_hub.shelf.publish import publish
 
 SERVICE_UID = 990
 """The account of proxy, database and tracking server inside their images."""
@@ -88,7 +89,7 @@ class Stack:
         """Build what is stale, prepare folders and secrets, start what does not run, wait for it.
 
         Raises:
-            ServerError, shelf.BuildError: it cannot be done; the message says why.
+            ServerError, shelf.BuildError, PublishError: it cannot be done; the message says why.
         """
         if self.places.bind in ("127.0.0.1", "localhost", "::1"):
             raise ServerError(
@@ -98,6 +99,8 @@ class Stack:
             )
         shelf.build(self._catalog, self._root, self._catalog.needed(), self._environ)
         self.places.settings.data.mkdir(parents=True, exist_ok=True)
+        # before `prepare`, which would make the folder root's
+        publish(self._catalog, self._catalog.images, self.places.environments, self._environ)
         self.compose("run", "--rm", "--no-deps", "--quiet-pull", "prepare")
         self.compose("up", "--detach", "--remove-orphans", "--pull", "never")
         base = f"http://127.0.0.1:{self.places.settings.port}"

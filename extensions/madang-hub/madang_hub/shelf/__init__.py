@@ -1,1 +1,1 @@
-"""Building the images of the table."""
+"""Building the images of the table, and saying what is in them."""

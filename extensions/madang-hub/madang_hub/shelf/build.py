@@ -13,14 +13,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from madang_hub.catalog import OUTSIDE_PARENT, Catalog, CatalogError
 from madang_hub.deploy import envs, lab_extension
 from madang_hub.shelf import plan, site
 from madang_hub.shelf.explain import explain
-
-LABEL = "madang.inputs"
+from madang_hub.shelf.labels import INPUTS, Origin, labels
+from madang_hub.shelf.sources import revision_of
 
 
 class BuildError(RuntimeError):
@@ -72,6 +73,7 @@ def _build_one(
 ) -> None:
     image = catalog.images[name]
     parent = catalog.reference(image.parent) if image.parent in catalog.images else image.parent
+    origin = Origin(parent, revision_of(root, catalog, name), fingerprint, datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="madang-build-") as folder:
         python = str(root / "build" / "env" / "tool" / "bin" / "python")
         secrets = site.secrets(Path(folder), environ, python)
@@ -85,11 +87,11 @@ def _build_one(
             *(("--build-arg", f"TOOL={catalog.reference(image.tool)}") if image.tool else ()),
             *(("--build-arg", f"LOCK={image.locks[0]}") if image.locks else ()),
             *(("--build-context", f"wheels={wheels}") if wheels else ()),
-            *("--label", f"{LABEL}={fingerprint}"),
-            *("--label", f"org.opencontainers.image.title=madang/{name}"),
-            *("--label", f"org.opencontainers.image.version={catalog.release}"),
-            *("--label", f"org.opencontainers.image.revision={_revision(root)}"),
-            *("--label", "org.opencontainers.image.licenses=Apache-2.0"),
+            *(
+                w
+                for k, v in labels(catalog, name, root, origin).items()
+                for w in ("--label", f"{k}={v}")
+            ),
             *secrets,
             str(root),
         ]
@@ -134,12 +136,7 @@ def _label(reference: str, environ: Mapping[str, str]) -> str:
         if "no such image" not in done.stderr.lower():
             raise BuildError(f"the engine cannot be asked for images: {done.stderr.strip()}")
         return ""
-    return str((json.loads(done.stdout) or {}).get(LABEL, ""))
-
-
-def _revision(root: Path) -> str:
-    done = _run(["git", "-C", str(root), "rev-parse", "HEAD"], os.environ)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    return str((json.loads(done.stdout) or {}).get(INPUTS, ""))
 
 
 def _run(command: list[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

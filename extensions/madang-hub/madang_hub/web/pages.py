@@ -12,7 +12,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 
 from madang_hub.catalog import Catalog, Choice, Offer, Size
 from madang_hub.options import person_of
-from madang_hub.places import TRACKING_SERVICE
+from madang_hub.places import PEOPLE_PREFIX, TRACKING_SERVICE
 from madang_hub.settings import Settings
 from madang_hub.web.i18n import Translations, language_of_handler
 from madang_hub.web.static_files import STATIC, MadangStaticFiles
@@ -78,13 +78,17 @@ def chosen(catalog: Catalog, options: Any) -> Choice | None:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the picker shows: the offers to one person, their sizes in the table's order, the marked pair."""
+    """What the picker shows: the offers to one person, their sizes in the table's order, the marked pair.
+
+    ``contents_url`` and an environment's name are the address of what is in it.
+    """
 
     offers: list[Offer]
     sizes: list[Size]
     release: str
     environment: str
     size: str
+    contents_url: str = PEOPLE_PREFIX + "environment/"
 
 
 def picker(catalog: Catalog, spawner: Any) -> Choices:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler
 
-from madang_hub.people.service import importing, look_ins, me, news, pages, teams
+from madang_hub.people.service import contents, importing, look_ins, me, news, pages, teams
 from madang_hub.people.service.base import Callback, NotFound
 from madang_hub.people.service.parts import Parts
 from madang_hub.web.static_files import STATIC, MadangStaticFiles
@@ -31,6 +31,9 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (rf"class/{TEAM}", pages.ClassPage),
     (r"admin", pages.Admin),
     (r"import", importing.ImportPage),
+    (rf"environment/{contents.NAME}", contents.ContentsPage),
+    (rf"environment/{contents.NAME}/{contents.RELEASE}", contents.ContentsPage),
+    (rf"environment/{contents.NAME}/{contents.RELEASE}/{contents.FILE}", contents.ContentsFile),
     (r"api/me", me.Me),
     (r"api/me/extend", me.Extend),
     (r"api/me/busy", me.Busy),

@@ -54,6 +54,7 @@ class Parts:
     classes: Classes
     servers: Servers
     intake: Intake
+    environments: Path
     now: Callable[[], datetime] = utc_now
 
 
@@ -77,6 +78,7 @@ def assemble(places: Places, catalog: Catalog, database: Database, hub: Hub) -> 
         classes=Classes(database, ZoneInfo(settings.timezone)),
         servers=Servers(database, settings),
         intake=Intake(database, places),
+        environments=places.environments,
     )
 
 
