@@ -183,12 +183,17 @@ def test_status_and_announcements(
 def test_the_end_of_class_with_extend(
     deployment: Deployment, database: Database, visit: Visit
 ) -> None:
-    person = visit(deployment, "haeun", "ko")
-    page = person.page
+    """One presses *extend* in JupyterLab, another on the home page."""
+    person, neighbour = visit(deployment, "haeun", "ko"), visit(deployment, "jiwoo", "en")
+    page, home = person.page, neighbour.page
+    roles: dict[str, TeamRole] = {"haeun": "trainee", "jiwoo": "trainee"}
     person.join()
-    Directory(database).import_team(Team("class:a"), [Known("haeun")], {"haeun": "trainee"})
+    neighbour.join()
+    Directory(database).import_team(Team("class:a"), [Known(name) for name in roles], roles)
+    neighbour.start()
+    neighbour.go_home()
     person.start()
-    person.folder = "ko-lab"
+    person.folder, neighbour.folder = "ko-lab", "en-home"
     zone = ZoneInfo(deployment.extra["MADANG_TIMEZONE"])
     end = (now() + timedelta(seconds=75)).astimezone(zone).replace(second=0, microsecond=0)
     begin = end - timedelta(minutes=30)
@@ -212,7 +217,17 @@ def test_the_end_of_class_with_extend(
     person.picture("extended", full_page=False)
     expect(warning).to_have_count(0)
     expect(page.locator(".madang-Status-alarm")).to_have_text("")
-    person.stop()
+
+    over = home.locator('#now-server [data-warning="class"]')
+    look(neighbour)
+    expect(over).to_contain_text("Class is over: your server will stop at", timeout=COMING_MS)
+    neighbour.picture("warning")
+    over.get_by_role("button", name="Extend").click()
+    expect(home.locator("#now")).to_contain_text("Extended.")
+    expect(over).to_have_count(0)
+    neighbour.picture("extended")
+    for one in (person, neighbour):
+        one.stop()
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])

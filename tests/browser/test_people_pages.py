@@ -9,30 +9,46 @@ import pytest
 from browser.conftest import Visit
 from browser.visitor import PASSWORD, Language, Visitor
 from playwright.sync_api import expect
-from support.classroom import Classroom, classroom, join
+from support.classroom import Classroom, classroom, imported, join
 from support.deployment import Deployment
 
 from madang_hub.people.directory import Person as Record
+
+pytestmark = pytest.mark.browser
 
 PHONE = {"width": 390, "height": 844}
 WORDS: dict[Language, dict[str, str]] = {
     "ko": {
         "my classes": "내 반",
         "running": "실행 중",
+        "online": "접속 중",
+        "never": "로그인한 적 없음",
+        "environment": "데이터 과학",
         "inside": "님이 내 서버에 들어와 있습니다",
         "ended": "끝냈습니다",
         "overview": "사람, 팀, 서버",
         "nothing": "없는 주소이거나 볼 수 없는 곳입니다.",
         "looked": "들여다본 기록",
+        "looking in": "님의 서버를 들여다보고",
+        "looks in": "김멘토 님이",
+        "end it": "끝내기",
+        "over": "들여다보기가 끝났습니다.",
     },
     "en": {
         "my classes": "My classes",
         "running": "running",
+        "online": "online",
+        "never": "never signed in",
+        "environment": "Data science",
         "inside": "is in your server",
         "ended": "Ended.",
         "overview": "People, teams and servers",
         "nothing": "There is nothing here, or it is not for you.",
         "looked": "Who looked in",
+        "looking in": "You are looking in at",
+        "looks in": "김멘토 is looking in",
+        "end it": "End it",
+        "over": "The look-in has ended.",
     },
 }
 
@@ -95,6 +111,10 @@ def test_a_lesson(visit: Visit, room: Classroom, language: Language) -> None:
     later = page.locator(f'tr[data-person="pp-later-{language}"]')
     expect(later.locator(".called")).to_have_text("<b>아주 긴 이름을 가진 사람</b>")
     expect(minji.locator(".called")).to_have_text("김민지")
+    expect(minji.locator(".seen")).to_have_text(words["online"])
+    expect(later.locator(".seen")).to_have_text(words["never"])
+    expect(minji.locator(".steps .done")).to_have_count(1)  # has signed in
+    expect(later.locator(".steps .done")).to_have_count(0)
     mentor.picture("class")
 
     # start one: chosen by the keyboard, and the choice outlives the table's renewal
@@ -107,6 +127,8 @@ def test_a_lesson(visit: Visit, room: Classroom, language: Language) -> None:
     expect(minji).to_have_attribute("data-state", "running", timeout=60_000)
     expect(minji.get_by_role("checkbox")).to_be_checked()
     expect(minji.locator(".server-words")).to_have_text(words["running"])
+    expect(minji.locator(".choice-words")).to_contain_text(words["environment"])
+    expect(minji.locator(".steps .done")).to_have_count(2)
     mentor.picture("class-running")
 
     page.locator("#news-text").fill("2시부터 3번 실습을 시작합니다.\n교재 41쪽을 펴 주세요.")
@@ -156,6 +178,61 @@ def test_a_lesson(visit: Visit, room: Classroom, language: Language) -> None:
     page.locator("#stop-chosen").click()
     page.locator("#stop-dialog button[value=yes]").click()
     expect(minji).to_have_attribute("data-state", "off", timeout=60_000)
+
+
+@pytest.mark.engine
+def test_a_look_in_into_a_container(
+    visit: Visit, server_mode: Deployment, language: Language, tmp_path: Path
+) -> None:
+    """From the mentor's page into the trainee's JupyterLab, which says so and ends it."""
+    words, name = WORDS[language], f"pp-jihun-{language}"
+    room = imported(
+        server_mode,
+        f"class:container-{language}",
+        "인공지능 기초반",
+        {f"pp-mentor-{language}": ("mentor", "김멘토"), name: ("trainee", "박지훈")},
+        tmp_path,
+    )
+    mentor = come(visit, room, "mentor", language)
+    trainee = come(visit, room, "jihun", language)
+    for one in (mentor, trainee):
+        one.folder, one.taken = f"{language}-container", 0 if one is mentor else 50
+    trainee.start()
+    mentor.go(f"/services/people/class/{room.team}")
+    row = mentor.page.locator(f'tr[data-person="{name}"]')
+    expect(row).to_have_attribute("data-state", "running", timeout=60_000)
+    row.locator(".ask").click()
+    mentor.page.locator("#look-reason").fill("3번 셀의 오류를 함께 봅니다")
+    mentor.page.locator("#look-go").click()
+    expect(row.locator(".enter")).to_be_visible()
+    mentor.picture("mentors-page")
+
+    banner = trainee.page.locator("#madang-look-in")
+    expect(banner).to_contain_text(words["looks in"], timeout=60_000)
+    expect(banner).to_contain_text("3번 셀의 오류를 함께 봅니다")
+    trainee.picture("somebody-looks-in", full_page=False)
+    with mentor.context.expect_page() as opened:
+        row.locator(".enter").click()
+    mentor.page = opened.value
+    allow = mentor.page.locator("form[data-once] button[type=submit]")
+    dock = mentor.page.locator("#jp-main-dock-panel")
+    expect(dock.or_(allow)).to_be_visible(timeout=60_000)
+    if allow.count():
+        allow.click()
+    expect(mentor.page.locator("#madang-look-in")).to_contain_text(
+        words["looking in"], timeout=60_000
+    )
+    expect(mentor.page.locator("#madang-look-in button")).to_have_count(0)
+    mentor.picture("looking-in", full_page=False)
+
+    banner.get_by_role("button", name=words["end it"]).click()
+    expect(trainee.page.get_by_text(words["over"])).to_be_visible(timeout=60_000)
+    expect(banner).to_be_hidden()
+    trainee.picture("ended", full_page=False)
+    mentor.page.goto(f"{mentor.url}/user/{name}/lab")
+    expect(mentor.page.locator("#jp-main-dock-panel")).to_have_count(0)
+    mentor.picture("out", full_page=False)
+    trainee.stop()
 
 
 def test_the_admin_looks_and_imports(

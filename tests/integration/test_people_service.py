@@ -8,6 +8,7 @@ import re
 import signal
 from functools import partial
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -206,6 +207,61 @@ def test_a_token_without_the_scope_is_refused(room: Classroom) -> None:
     assert with_token(room.deployment, token, "GET", "me").status_code == 403
 
 
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_token_that_has_ended_is_refused(room: Classroom, how: str) -> None:
+    """The service keeps the Hub's answer for fifteen seconds."""
+    someone = room["ps-jihun"].person
+    made = someone.api(
+        "POST",
+        "/users/ps-jihun/tokens",
+        json={
+            "scopes": ["access:services!service=people"],
+            "expires_in": 2 if how == "expired" else 600,
+        },
+    ).json()
+
+    def status() -> int:
+        return with_token(room.deployment, made["token"], "GET", "me").status_code
+
+    assert status() == 200
+    if how == "revoked":
+        assert someone.api("DELETE", f"/users/ps-jihun/tokens/{made['id']}").status_code == 204
+    wait_for(lambda: status() == 403, "the token to be refused", 25)
+
+
+def test_a_callback_works_once_and_in_its_own_browser(room: Classroom) -> None:
+    """The sign-in at the service itself: a forged, stolen or replayed way back opens nothing."""
+    deployment, owner = room.deployment, room["ps-jihun"].person
+    fresh, thief = requests.Session(), requests.Session()
+    for cookie in owner.session.cookies:
+        if not cookie.path.startswith(PREFIX.rstrip("/")):
+            fresh.cookies.set_cookie(cookie)
+
+    def go(session: requests.Session, address: str) -> requests.Response:
+        return session.get(
+            urljoin(deployment.url, address),
+            headers={"Sec-Fetch-Mode": "navigate"},
+            allow_redirects=False,
+            timeout=30,
+        )
+
+    def way_back() -> str:
+        to_hub = go(fresh, PREFIX).headers["Location"]
+        found = go(fresh, to_hub).headers["Location"]
+        assert found.startswith((PREFIX, deployment.url + PREFIX))
+        assert "code=" in found
+        return found
+
+    forged = re.sub(r"state=[^&]*", "state=eyJ4IjoxfQ==", way_back())
+    assert go(fresh, forged).status_code in (400, 403)
+    back = way_back()
+    assert go(thief, back).status_code in (400, 403), "another browser"
+    assert go(fresh, back).status_code == 302
+    assert go(fresh, PREFIX).status_code == 200
+    assert go(fresh, back).status_code in (400, 403), "a second time"
+    assert go(thief, PREFIX).status_code == 302, "is still sent to sign in"
+
+
 @pytest.mark.parametrize(
     "body", [b"[", b"[]", b"3", b'{"busy": "yes"}', b'{"busy": true, "why": "x"}', b"\xff\xfe"]
 )
@@ -345,7 +401,7 @@ def test_who_is_no_longer_mentor_sees_nothing_at_once(room: Classroom) -> None:
     assert former.page().status_code == 403
 
 
-def test_failed_starts_are_shown_with_their_cause(room: Classroom) -> None:
+def test_failed_starts_are_shown_with_their_cause(room: Classroom, importer: AtService) -> None:
     person = room.people["ps-jihun"]
     reply = person.api(
         "POST", "/users/ps-jihun/server", json={"environment": "nothing", "size": "x"}
@@ -358,6 +414,13 @@ def test_failed_starts_are_shown_with_their_cause(room: Classroom) -> None:
     assert "detail" not in failure, "the log's text is the admin's"
     noted = Failures(database(room.deployment)).read(people=["ps-jihun"])
     assert noted[0].reason == "environment"
+    # the admin's page has the cause as well, newest first
+    rows = re.findall(
+        r'(?s)<tr data-reason="([^"]+)">(.*?)</tr>', importer.page("admin?lang=en").text
+    )
+    assert rows[0][0] == "environment"
+    assert "박지훈" in visible(rows[0][1])
+    assert failure["message"] in visible(rows[0][1]) or "nothing" in visible(rows[0][1])
 
 
 # ---- announcements --------------------------------------------------------------------------

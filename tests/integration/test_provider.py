@@ -441,8 +441,9 @@ def test_out_of_every_group_is_out(come: Come, provider: Provider, directory: Di
 
 
 def test_the_provider_is_away(come: Come, provider: Provider, hub: Deployment) -> None:
-    """Who is signed in goes on; a new sign-in gets a clear page; the operator gets in."""
+    """Who is signed in and their server go on; a new sign-in gets a clear page; the operator gets in."""
     person = come("patient")
+    person.start(**CHOICE)
     waiting = Person(hub, "patient")
     form = at.to_provider(waiting)
     began = at.location(at.fill_in(waiting, form, "sub-patient"))
@@ -453,6 +454,7 @@ def test_the_provider_is_away(come: Come, provider: Provider, hub: Deployment) -
             lambda: time.monotonic() > since + 2, "the last look to be old"
         )  # refresh_age is 1
         assert person.model()["groups"] == ["class:2026-a"]
+        assert person.run("print(6 * 7)").strip() == "42"
         for language, words in (("ko", "응답하지 않"), ("en", "does not answer")):
             stranger = Person(hub, "stranger", language=language)
             page = at.to_provider(stranger)
@@ -470,6 +472,20 @@ def test_the_provider_is_away(come: Come, provider: Provider, hub: Deployment) -
     newcomer = Person(hub, "patient")
     wait_for(lambda: at.to_provider(newcomer).status_code == 200, "sign-in to work again", 30)
     assert person.model()["name"] == "patient"
+    assert person.run("print(6 * 7)").strip() == "42"
+    person.stop()
+
+
+def test_doctor_looks_at_the_provider(provider: Provider, hub: Deployment) -> None:
+    said = hub.madang("doctor")
+    assert "people sign in with 한빛 아카데미, which answers" in said
+    provider.away()
+    try:
+        said = hub.madang("doctor", check=False)
+        assert f"BAD   the provider does not answer at {provider.issuer}" in said
+        assert "→ See whether it is up" in said
+    finally:
+        provider.back()
 
 
 # ---- the operator's own account, signing out --------------------------------------------------

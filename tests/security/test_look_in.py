@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
-import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-import aiohttp
 import pytest
 import requests
 import sqlalchemy as sa
@@ -28,16 +24,23 @@ from support.classroom import (
     service_process,
 )
 from support.deployment import Deployment, wait_for
-from support.people import Person
+from support.visiting import (
+    ENDLESS,
+    KEPT,
+    OUT_WITHIN,
+    come_in,
+    enter,
+    execute,
+    kernel_of,
+    last_news,
+    read,
+    refused,
+    xsrf_at,
+)
 
 from madang_hub.people.lookins import LookIns
 
 TEAM = "class:look-in"
-OUT_WITHIN = 10.0
-"""Seconds from the end of a look-in until the mentor gets nothing new."""
-KEPT = 60.0
-"""Seconds for which a user server keeps the Hub's answers (jupyter_server_config.json)."""
-ENDLESS = "import time\nfor i in range(600):\n    print(i, flush=True)\n    time.sleep(0.2)"
 
 
 @pytest.fixture(scope="module")
@@ -66,57 +69,6 @@ def _ended(room: Classroom) -> Iterator[None]:
     yield
     for one in LookIns(database(room.deployment)).open_ones():
         room[one.trainee].api("POST", f"look-ins/{one.id}/end", json={})
-
-
-def enter(visitor: Person, owner: str) -> requests.Response:
-    """Open the server of ``owner`` in a browser; the Hub asks the first time whether that is meant."""
-    reply = visitor.session.get(f"{visitor.url}/user/{owner}/lab", timeout=60)
-    if reply.status_code == 200 and "oauth2/authorize" in reply.url:
-        reply = visitor.session.post(
-            reply.url,
-            data={
-                "_xsrf": visitor.xsrf,
-                "scopes": re.findall(r'name="scopes" value="([^"]+)"', reply.text),
-            },
-            headers={"Referer": reply.url, "Sec-Fetch-Mode": "navigate"},
-            timeout=60,
-        )
-    return reply
-
-
-def come_in(visitor: Person, owner: str) -> None:
-    """Enter. Who was shown out a moment before may have to wait: the server keeps the Hub's "no" so long."""
-    wait_for(lambda: enter(visitor, owner).status_code == 200, "the server to open", KEPT + 10)
-    wait_for(lambda: may_write(visitor, owner), "the server to let the visitor work", KEPT + 10)
-
-
-def may_write(visitor: Person, owner: str) -> bool:
-    reply = visitor.session.post(
-        f"{visitor.url}/user/{owner}/api/contents/",
-        json={"type": "directory"},
-        headers={"X-XSRFToken": xsrf_at(visitor, owner), "Sec-Fetch-Mode": "cors"},
-        timeout=30,
-    )
-    return reply.status_code == 201
-
-
-def xsrf_at(visitor: Person, owner: str) -> str:
-    found = (
-        c.value
-        for c in visitor.session.cookies
-        if c.name == "_xsrf" and c.path.startswith(f"/user/{owner}")
-    )
-    return next(found, None) or ""
-
-
-def read(visitor: Person, owner: str) -> int:
-    """The status of reading the home folder of ``owner`` over the server's API."""
-    return visitor.session.get(
-        f"{visitor.url}/user/{owner}/api/contents/",
-        headers={"X-XSRFToken": xsrf_at(visitor, owner), "Sec-Fetch-Mode": "cors"},
-        allow_redirects=False,
-        timeout=30,
-    ).status_code
 
 
 def begin(room: Classroom, mentor: str = "li-teacher", trainee: str = "li-minji") -> int:
@@ -271,42 +223,11 @@ def test_what_ended_while_the_service_was_away_is_made_good(room: Classroom) -> 
 # ---- what is open ends too ------------------------------------------------------------------
 
 
-def kernel_of(visitor: Person, owner: str) -> str:
-    reply = visitor.session.post(
-        f"{visitor.url}/user/{owner}/api/kernels",
-        json={"name": "python3"},
-        headers={"X-XSRFToken": xsrf_at(visitor, owner), "Sec-Fetch-Mode": "cors"},
-        timeout=60,
-    )
-    assert reply.status_code == 201, reply.text
-    found: str = reply.json()["id"]
-    return found
+def ending(trainee: AtService, identity: int) -> Callable[[], None]:
+    def end() -> None:
+        assert trainee.api("POST", f"look-ins/{identity}/end", json={}).status_code == 204
 
-
-def cookies_of(visitor: Person, owner: str) -> str:
-    path = f"/user/{owner}/"
-    return "; ".join(
-        f"{c.name}={c.value}" for c in visitor.session.cookies if path.startswith(c.path)
-    )
-
-
-def execute(code: str) -> str:
-    return json.dumps(
-        {
-            "header": {
-                "msg_id": uuid.uuid4().hex,
-                "msg_type": "execute_request",
-                "username": "x",
-                "session": uuid.uuid4().hex,
-                "version": "5.3",
-            },
-            "parent_header": {},
-            "metadata": {},
-            "content": {"code": code, "silent": False, "allow_stdin": False},
-            "channel": "shell",
-            "buffers": [],
-        }
-    )
+    return end
 
 
 def test_an_open_kernel_ends_within_seconds(room: Classroom) -> None:
@@ -316,7 +237,7 @@ def test_an_open_kernel_ends_within_seconds(room: Classroom) -> None:
     come_in(mentor, "li-minji")
     kernel = kernel_of(mentor, "li-minji")
     path = f"/user/li-minji/api/kernels/{kernel}/channels"
-    seconds = asyncio.run(last_news(mentor, trainee, path, execute(ENDLESS), identity))
+    seconds = asyncio.run(last_news(mentor, path, execute(ENDLESS), ending(trainee, identity)))
     assert seconds <= OUT_WITHIN, f"news came for {seconds:.0f} s after the end"
     again = asyncio.run(refused(mentor, path))
     assert again in (302, 403), "it cannot be opened again"
@@ -334,44 +255,5 @@ def test_an_open_terminal_ends_within_seconds(room: Classroom) -> None:
     assert made.status_code == 200, made.text
     path = f"/user/li-minji/terminals/websocket/{made.json()['name']}"
     typed = json.dumps(["stdin", "while :; do date; sleep 0.2; done\r"])
-    seconds = asyncio.run(last_news(mentor, trainee, path, typed, identity))
+    seconds = asyncio.run(last_news(mentor, path, typed, ending(trainee, identity)))
     assert seconds <= OUT_WITHIN, f"news came for {seconds:.0f} s after the end"
-
-
-async def last_news(
-    mentor: Person, trainee: AtService, path: str, first: str, identity: int
-) -> float:
-    """Seconds from the end of the look-in to the last message that the mentor's websocket got."""
-    owner = path.split("/")[2]
-    async with (
-        aiohttp.ClientSession(headers={"Cookie": cookies_of(mentor, owner)}) as http,
-        http.ws_connect(mentor.url + path, origin=mentor.url) as socket,
-    ):
-        await socket.send_str(first)
-        for _ in range(10):  # it does run
-            got = await asyncio.wait_for(socket.receive(), 30)
-            assert got.type is aiohttp.WSMsgType.TEXT
-        status = await asyncio.to_thread(
-            lambda: trainee.api("POST", f"look-ins/{identity}/end", json={}).status_code
-        )
-        assert status == 204
-        ended = last = time.monotonic()
-        while last - ended <= 3 * OUT_WITHIN:
-            try:
-                got = await asyncio.wait_for(socket.receive(), OUT_WITHIN)
-            except TimeoutError:
-                break
-            if got.type is not aiohttp.WSMsgType.TEXT:
-                break
-            last = time.monotonic()
-        return last - ended
-
-
-async def refused(mentor: Person, path: str) -> int:
-    owner = path.split("/")[2]
-    async with aiohttp.ClientSession(headers={"Cookie": cookies_of(mentor, owner)}) as http:
-        try:
-            async with http.ws_connect(mentor.url + path, origin=mentor.url):
-                return 101
-        except aiohttp.WSServerHandshakeError as error:
-            return error.status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,7 +93,10 @@ class AtService:
 
 @dataclass
 class Classroom:
-    """A class with people who have signed in once."""
+    """A class with people who have signed in once.
+
+    ``directory``, ``audit`` and ``add`` open the database, so they are for embedded mode.
+    """
 
     deployment: Deployment
     team: str
@@ -157,6 +162,40 @@ def classroom(
             for name, (role, called) in people.items()
         },
     )
+
+
+def roster(folder: Path, people: Mapping[str, tuple[TeamRole, str]]) -> Path:
+    """A file of ``people`` (user name to role and name) as Korean Excel writes it: CP949, with CRLF."""
+    rows = [(called, f"{name}@example.org", role, name) for name, (role, called) in people.items()]
+    text = io.StringIO()
+    csv.writer(text).writerows([("이름", "이메일", "역할", "아이디"), *rows])
+    file = folder / "명단.csv"
+    file.write_bytes(text.getvalue().encode("cp949"))
+    return file
+
+
+def one_time_passwords(file: Path) -> dict[str, str]:
+    """User name to one-time password in what ``madang class import`` wrote."""
+    rows = list(csv.reader(io.StringIO(file.read_text("utf-8-sig"))))
+    return {row[2]: row[3] for row in rows[1:]}
+
+
+def imported(
+    deployment: Deployment,
+    team: str,
+    title: str,
+    people: Mapping[str, tuple[TeamRole, str]],
+    folder: Path,
+) -> Classroom:
+    """The same as :func:`classroom`, in either mode: by the command, whose passwords they sign in with."""
+    file, passwords = roster(folder, people), folder / f"{team.partition(':')[2]}-passwords.csv"
+    words = ["--class", team, "--title", title, "--passwords", str(passwords)]
+    deployment.madang("class", "import", str(file), *words)
+    found = Classroom(deployment, team, {})
+    for name, once in one_time_passwords(passwords).items():
+        found.people[name] = Person(deployment, name)
+        found.people[name].join(once)
+    return found
 
 
 def now() -> datetime:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pytest
 
 from madang_hub.homes import home_of, slug
-from madang_hub.people import archive as module
+from madang_hub.people import packing
 from madang_hub.people.archive import Archive, ArchiveError
 
 NOW = datetime(2026, 7, 16, 3, 4, 5, tzinfo=UTC)
@@ -295,7 +295,7 @@ def test_a_home_that_changes_meanwhile_is_not_removed(
     with (home / "sparse").open("wb") as file:
         file.truncate(10**6)
     times = (home / "file").stat()
-    pack = module._pack
+    pack = packing.pack
 
     def changing(source: Path, target: Path) -> None:
         pack(source, target)
@@ -320,7 +320,7 @@ def test_a_home_that_changes_meanwhile_is_not_removed(
             if path.exists():
                 os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    monkeypatch.setattr(module, "_pack", changing)
+    monkeypatch.setattr(packing, "pack", changing)
     if kind == "new file":
         # seen only by the folder's time: an entry that came after the survey
         os.utime(home, ns=(1, 1))
@@ -336,7 +336,7 @@ def test_an_archive_that_was_written_badly_is_noticed(
     home = home_of(homes, "kim")
     home.mkdir()
     (home / "file").write_bytes(b"x" * 10_000)
-    pack = module._pack
+    pack = packing.pack
 
     def flipping(source: Path, target: Path) -> None:
         pack(source, target)
@@ -345,7 +345,7 @@ def test_an_archive_that_was_written_badly_is_noticed(
         data[where] ^= 1
         target.write_bytes(bytes(data))
 
-    monkeypatch.setattr(module, "_pack", flipping)
+    monkeypatch.setattr(packing, "pack", flipping)
     with unchanged(home, tmp_path / "archive"):
         archive.store("kim", "expired", NOW)
 

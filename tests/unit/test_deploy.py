@@ -13,6 +13,7 @@ from supervisor.options import UnhosedConfigParser
 
 from madang_hub.deploy import doctor, embedded
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide, look
+from madang_hub.deploy.findings import report
 from madang_hub.places import Places, ensure_secrets, read_secret
 from madang_hub.settings import Settings
 
@@ -70,13 +71,13 @@ def test_doctor_names_the_taken_port_and_the_setting(tmp_path: Path) -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = str(holder.getsockname()[1])
-        text = doctor.report(doctor.examine(subject(tmp_path, PORT=port)))
+        text = report(doctor.examine(subject(tmp_path, PORT=port)))
     assert f"MADANG_PORT={port}: another program listens there" in text
     assert "madang.env" in text
 
 
 def test_doctor_tells_of_an_engine_too_old(tmp_path: Path) -> None:
-    text = doctor.report(doctor.examine(subject(tmp_path, OLD)))
+    text = report(doctor.examine(subject(tmp_path, OLD)))
     assert "20.10.24" in text
     assert "→" in text
 

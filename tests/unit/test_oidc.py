@@ -62,11 +62,11 @@ def test_local_accounts_are_the_default(tmp_path: Path) -> None:
         ),
         (
             {"oidc_issuer": "http://x.org"},
-            "MADANG_OIDC_ISSUER: Value error, write an https address",
+            "MADANG_OIDC_ISSUER: write an https address",
         ),
         (
             {"oidc_teams": "a=class:a"},
-            "MADANG_OIDC_TEAMS: Value error, 'a=class:a': the role is missing",
+            "MADANG_OIDC_TEAMS: 'a=class:a': the role is missing",
         ),
         ({"oidc_admit": "all"}, "MADANG_OIDC_ADMIT"),
     ],

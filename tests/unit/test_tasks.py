@@ -20,7 +20,8 @@ from madang_hub.people.culler import Arbiter, configure, running, server_key
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory, Person, Team, TeamRole
 from madang_hub.people.idle import ExtensionRefused, Running
-from madang_hub.people.servers import Policy, Round, ServerKey, Servers
+from madang_hub.people.rounds import Policy, Round, ServerKey
+from madang_hub.people.servers import Servers
 from madang_hub.people.service.hub import HubAwayError, HubRefusedError, HubUser, Server
 from madang_hub.people.service.tasks import DueServers, OldRows, Seldom, Tasks
 from madang_hub.people.timetable import Timetable, WeeklyTime

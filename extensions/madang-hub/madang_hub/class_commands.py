@@ -1,129 +1,49 @@
-"""``madang class …`` and ``madang home …``: rosters, timetables, the end of classes and the archive.
-
-In server mode each command runs again inside the Hub's container, where the database is; files of this
-machine go in by stdin, and one-time passwords come out by stdout into a file that only the caller can read.
-"""
+"""``madang class …``: rosters, timetables, the end of classes."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import os
-import secrets
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
-from urllib.parse import quote
-from zoneinfo import ZoneInfo
-
-import requests
 
 from madang_hub.catalog import Catalog
-from madang_hub.homes import USER_GID, USER_UID
+from madang_hub.desk import CommandError, Desk, again, open_desk, outside
+from madang_hub.password_file import PasswordFile, password_list
 from madang_hub.people import roster, timetable
-from madang_hub.people.archive import Archive
-from madang_hub.people.audit import Audit
-from madang_hub.people.classes import Classes
-from madang_hub.people.database import Database
-from madang_hub.people.directory import Directory, Person, Team
+from madang_hub.people.directory import Person, Team
 from madang_hub.people.enrolment import STACK
-from madang_hub.people.intake import Intake, NewAccount, terms
+from madang_hub.people.intake import Intake, terms
 from madang_hub.people.roles import TEAM
 from madang_hub.people.timetable import Timetable, TimetableError
-from madang_hub.places import Places, read_secret
 from madang_hub.web.i18n import N_, gettext_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from madang_hub.cli import Installation
-
-    Command = Callable[[argparse.Namespace, Installation], int]
-
-
-class ClassError(ValueError):
-    """A command about a class or a home cannot be done; the message says why and what to do."""
-
-
-class _Here:
-    """What the commands work with, beside the database."""
-
-    def __init__(self, places: Places, root: Path) -> None:
-        self.places = places
-        self.settings = places.settings
-        self.root = root
-        self.now = datetime.now(UTC)
-        self.zone = ZoneInfo(places.settings.timezone)
-        self.today = self.now.astimezone(self.zone).date()
-        self.database = Database(places.database_url("hub"))
-        self.directory = Directory(self.database)
-        self.classes = Classes(self.database, self.zone)
-        self.audit = Audit(self.database)
-        self.archive = Archive(places.archive, places.homes)
-
-    def team(self, name: str) -> Team:
-        found = self.directory.team(team_name(name))
-        if found is None:
-            raise ClassError(f"There is no class {team_name(name)}; 'madang class list' shows all.")
-        return found
-
-    def moment(self, moment: datetime) -> str:
-        return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M}"
-
-
-@contextmanager
-def _open(installation: Installation) -> Iterator[_Here]:
-    places, _ = installation.places()
-    here = _Here(places, installation.root)
-    try:
-        yield here
-    finally:
-        here.database.close()
-
-
-def _outside(installation: Installation) -> bool:
-    """Whether the command must run again inside the Hub's container."""
-    return installation.places()[0].mode == "server" and not installation.inside
-
-
-def _again(
-    installation: Installation,
-    words: Sequence[str],
-    stdin: bytes = b"",
-    out: TextIO | None = None,
-) -> int:
-    """Run ``madang WORDS`` in the Hub's container and print what it says; its exit status.
-
-    With ``out``, what comes on stdout goes there, and the report, which then comes on stderr, to stdout.
-    """
-    done = installation.stack(installation.places()[0]).inside(words, stdin)
-    said, told = (s.decode("utf-8", "replace") for s in (done.stdout, done.stderr))
-    if out is None:
-        print(said, end="")
-        print(told, end="", file=sys.stderr)
-    else:
-        out.write(said)
-        print(told, end="", file=sys.stderr if done.returncode else sys.stdout)
-    return done.returncode
+    from madang_hub.desk import Add, Command
 
 
 def team_name(text: str) -> str:
     """``class:2026-a`` of ``class:2026-a`` or ``2026-a``; a firm is written in full, ``team:…``.
 
     Raises:
-        ClassError: it is no name of a team.
+        CommandError: it is no name of a team.
     """
     name = text if ":" in text else f"class:{text}"
     if not TEAM.fullmatch(name):
-        raise ClassError(
+        raise CommandError(
             f"{text!r} cannot name a class: write class: and then small letters, digits and hyphens, like "
             "class:2026-a."
         )
     return name
+
+
+def _team(here: Desk, name: str) -> Team:
+    found = here.directory.team(team_name(name))
+    if found is None:
+        raise CommandError(f"There is no class {team_name(name)}; 'madang class list' shows all.")
+    return found
 
 
 def _day(text: str) -> date:
@@ -143,9 +63,7 @@ def import_roster(args: argparse.Namespace, installation: Installation) -> int:
     to_stdout = args.passwords == "-"  # no password
     if args.dry_run or to_stdout:
         return _import(args, installation, name, data, sys.stdout)
-    with _PasswordFile(
-        args.passwords or f"one-time-passwords-{name.partition(':')[2]}.csv"
-    ) as file:
+    with PasswordFile(args.passwords or f"one-time-passwords-{name.partition(':')[2]}.csv") as file:
         return _import(args, installation, name, data, file)
 
 
@@ -157,26 +75,26 @@ def _read(file: str) -> bytes:
         with Path(file).open("rb") as opened:
             return opened.read(roster.MAX_BYTES + 1)
     except OSError as error:
-        raise ClassError(f"{file} cannot be read: {error.strerror}.") from error
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def _import(
     args: argparse.Namespace, installation: Installation, name: str, data: bytes, out: TextIO
 ) -> int:
     """Import ``data`` into ``name``; one-time passwords go to ``out``."""
-    if _outside(installation):
+    if outside(installation):
         words = ["class", "import", "-", "--class", name]
         words += [] if args.title is None else [f"--title={args.title}"]
         words += [f"--starts={args.starts}"] if args.starts else []
         words += [f"--ends={args.ends}"] if args.ends else []
         words += ["--dry-run"] if args.dry_run else ["--passwords", "-"]
         if args.dry_run:
-            return _again(installation, words, data)
+            return again(installation, words, data)
         if out is not sys.stdout:
-            return _again(installation, words, data, out)
-        return _again(installation, words, data)
+            return again(installation, words, data, out)
+        return again(installation, words, data)
     report = sys.stderr if out is sys.stdout and not args.dry_run else sys.stdout
-    with _open(installation) as here:
+    with open_desk(installation) as here:
         language = here.settings.language
         say = gettext_for(language)
         intake = Intake(here.database, here.places)
@@ -185,7 +103,7 @@ def _import(
                 data, name, here.now, title=args.title, starts=args.starts, ends=args.ends
             )
         except roster.RosterError as error:
-            raise ClassError(
+            raise CommandError(
                 say(N_("The roster cannot be used, and nothing was changed:"))
                 + "\n"
                 + error.text(language)
@@ -208,72 +126,14 @@ def _import(
     return 0
 
 
-def password_list(made: Sequence[NewAccount], language: str) -> str:
-    """The new accounts as a table for a spreadsheet: one-time passwords to hand out."""
-    say = gettext_for(language)
-    text = io.StringIO()
-    # the mark tells Excel that this is UTF-8
-    text.write("\ufeff")
-    table = csv.writer(text)
-    table.writerow(
-        [say(N_("Name")), say(N_("E-mail")), say(N_("User name")), say(N_("One-time password"))]
-    )
-    for account in made:
-        table.writerow([account.display_name, account.email, account.name, account.password])
-    return text.getvalue()
-
-
-class _PasswordFile:
-    """A file for one-time passwords that only its owner can read, and that never replaces another.
-
-    It is opened before anything is done, so that no password is lost because it cannot be written; without
-    content nothing stays.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._wanted = Path(name)
-        self._temporary = self._wanted.with_name(f".{self._wanted.name}.{secrets.token_hex(6)}")
-
-    def __enter__(self) -> TextIO:
-        try:
-            handle = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise ClassError(
-                f"Nothing was changed: one-time passwords cannot be written to {self._wanted.parent.resolve()} "
-                f"({error.strerror}). Name another file with --passwords."
-            ) from error
-        self._file = os.fdopen(handle, "w", encoding="utf-8", newline="")
-        return self._file
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-        try:
-            if self._temporary.stat().st_size:
-                print(
-                    f"One-time passwords: {self._place()} (only you can read it; delete it when handed out)"
-                )
-        finally:
-            self._temporary.unlink()
-
-    def _place(self) -> Path:
-        wanted, number = self._wanted, 1
-        while True:
-            try:
-                os.link(self._temporary, wanted)
-                return wanted
-            except FileExistsError:
-                number += 1
-                wanted = self._wanted.with_stem(f"{self._wanted.stem}-{number}")
-
-
 # ---- list, show, timetable, end -------------------------------------------------------------
 
 
 def list_classes(args: argparse.Namespace, installation: Installation) -> int:
     """All classes and firms: name, title, first and last day, people, next time."""
-    if _outside(installation):
-        return _again(installation, ["class", "list"])
-    with _open(installation) as here:
+    if outside(installation):
+        return again(installation, ["class", "list"])
+    with open_desk(installation) as here:
         teams = here.directory.teams()
         tables = here.classes.timetables(teams)
         people: dict[str, list[str]] = {}
@@ -297,10 +157,10 @@ def list_classes(args: argparse.Namespace, installation: Installation) -> int:
 
 def show(args: argparse.Namespace, installation: Installation) -> int:
     """One class: its days, timetable and people."""
-    if _outside(installation):
-        return _again(installation, ["class", "show", args.team])
-    with _open(installation) as here:
-        team = here.team(args.team)
+    if outside(installation):
+        return again(installation, ["class", "show", args.team])
+    with open_desk(installation) as here:
+        team = _team(here, args.team)
         people = {p.name: p for p in here.directory.people()}
         print(f"{team.name}\t{team.title or '–'}\t{team.starts or ''}..{team.ends or ''}")
         _print_timetable(here, here.classes.timetable(team))
@@ -313,7 +173,7 @@ def show(args: argparse.Namespace, installation: Installation) -> int:
     return 0
 
 
-def _print_timetable(here: _Here, table: Timetable) -> None:
+def _print_timetable(here: Desk, table: Timetable) -> None:
     language = here.settings.language
     for weekly in table.weekly:
         print(weekly.text(language))
@@ -332,13 +192,13 @@ def _print_timetable(here: _Here, table: Timetable) -> None:
 
 def change_timetable(args: argparse.Namespace, installation: Installation) -> int:
     """Show or change when a class meets; all changes of one call together or none."""
-    if _outside(installation):
+    if outside(installation):
         words = ["class", "timetable", args.team]
         for option in ("add", "remove", "off", "on"):
             words += [f"--{option}={value}" for value in getattr(args, option)]
-        return _again(installation, words + (["--show"] if args.show else []))
-    with _open(installation) as here:
-        team = here.team(args.team)
+        return again(installation, words + (["--show"] if args.show else []))
+    with open_desk(installation) as here:
+        team = _team(here, args.team)
         table = here.classes.timetable(team)
         language = here.settings.language
         try:
@@ -350,7 +210,7 @@ def change_timetable(args: argparse.Namespace, installation: Installation) -> in
                 [day for text in args.on for day in timetable.parse_dates(text)],
             )
         except TimetableError as error:
-            raise ClassError(error.sentence.text(language)) from error
+            raise CommandError(error.sentence.text(language)) from error
         _check_offers(new, Catalog.load(here.root / "images" / "images.toml"))
         if new != table:
             here.classes.save(team.name, new)
@@ -373,17 +233,17 @@ def change_timetable(args: argparse.Namespace, installation: Installation) -> in
 
 def _check_offers(table: Timetable, catalog: Catalog) -> None:
     """Raises:
-    ClassError: a time names an environment or a size that is not offered.
+    CommandError: a time names an environment or a size that is not offered.
     """
     for weekly in table.weekly:
         environment = catalog.environments.get(weekly.environment)
         if environment is None:
-            raise ClassError(
+            raise CommandError(
                 f"There is no environment {weekly.environment!r}; use one of: "
                 f"{', '.join(catalog.environments)}."
             )
         if weekly.size not in environment.sizes:
-            raise ClassError(
+            raise CommandError(
                 f"{weekly.environment} is not offered in size {weekly.size!r}; use one of: "
                 f"{', '.join(environment.sizes)}."
             )
@@ -391,15 +251,17 @@ def _check_offers(table: Timetable, catalog: Catalog) -> None:
 
 def end(args: argparse.Namespace, installation: Installation) -> int:
     """Set the last day of a class (today, unless said otherwise) and with it of its accounts."""
-    if _outside(installation):
-        return _again(
+    if outside(installation):
+        return again(
             installation, ["class", "end", args.team, *([f"--on={args.on}"] if args.on else [])]
         )
-    with _open(installation) as here:
-        team = here.team(args.team)
+    with open_desk(installation) as here:
+        team = _team(here, args.team)
         day = args.on or here.today
         if team.starts is not None and day < team.starts:
-            raise ClassError(f"{team.name} begins on {team.starts}; its last day cannot be {day}.")
+            raise CommandError(
+                f"{team.name} begins on {team.starts}; its last day cannot be {day}."
+            )
         accounts = Intake(here.database, here.places).set_last_day(team, day, here.now, STACK)
         print(f"The last day of {team.name} is {day}.")
         if accounts:
@@ -411,70 +273,10 @@ def end(args: argparse.Namespace, installation: Installation) -> int:
     return 0
 
 
-# ---- homes ----------------------------------------------------------------------------------
-
-
-def home(args: argparse.Namespace, installation: Installation) -> int:
-    """Archived homes: list, archive, restore."""
-    if args.action != "list" and not args.name:
-        raise ClassError(f"Say whose home: madang home {args.action} NAME")
-    if _outside(installation):
-        return _again(installation, ["home", args.action, *([args.name] if args.name else [])])
-    with _open(installation) as here:
-        if args.action == "list":
-            for kept in here.archive.kept():
-                print(f"{kept.person}\t{kept.file}\t{here.moment(kept.made)}\t{kept.why}")
-            return 0
-        _require_no_server(here.places, args.name)
-        if args.action == "archive":
-            kept = here.archive.store(args.name, "operator", here.now)
-            here.audit.write(here.now, STACK, "home.archived", args.name, file=kept.file)
-            print(
-                f"The home of {args.name} is in {here.places.archive / kept.file}; its folder is removed."
-            )
-            return 0
-        embedded = here.places.mode == "embedded"
-        uid, gid = (os.geteuid(), os.getegid()) if embedded else (USER_UID, USER_GID)
-        kept = here.archive.restore(args.name, uid, gid)
-        here.audit.write(here.now, STACK, "home.restored", args.name, file=kept.file)
-        print(
-            f"The home of {args.name} is as it was on {here.moment(kept.made)}; the archive stays."
-        )
-    return 0
-
-
-def _require_no_server(places: Places, name: str) -> None:
-    """Raises:
-    ClassError: ``name`` has a server, or the Hub does not say.
-    """
-    token = read_secret(places.secrets, "operator_token")
-    try:
-        reply = requests.get(
-            f"{places.hub_api}/users/{quote(name, safe='')}",
-            headers={"Authorization": f"token {token}"},
-            timeout=30,
-        )
-    except requests.RequestException as error:
-        raise ClassError(
-            f"The Hub does not answer ({error.__class__.__name__}), so nobody knows whether a server of {name} "
-            "runs. Start Madang (make up) and try again."
-        ) from error
-    if reply.status_code == 404:
-        return
-    if not reply.ok:
-        raise ClassError(
-            f"The Hub did not say whether a server of {name} runs ({reply.status_code})."
-        )
-    if reply.json()["servers"]:
-        raise ClassError(
-            f"A server of {name} runs. Stop it first (on the Hub's admin page), then try again."
-        )
-
-
 # ---- the words ------------------------------------------------------------------------------
 
 
-def register(add: Callable[[str, Command], argparse.ArgumentParser]) -> None:
+def register(add: Add) -> None:
     """Add the commands; ``add`` makes the parser of one."""
     classes = add("class", _class).add_subparsers(dest="action", required=True, metavar="ACTION")
 
@@ -511,11 +313,8 @@ def register(add: Callable[[str, Command], argparse.ArgumentParser]) -> None:
     last = action("end", end)
     last.add_argument("team", metavar="CLASS")
     last.add_argument("--on", type=_day, metavar="DATE", help="the last day; default: today")
-    homes = add("home", home)
-    homes.add_argument("action", choices=["list", "archive", "restore"])
-    homes.add_argument("name", nargs="?", default="")
 
 
 def _class(args: argparse.Namespace, installation: Installation) -> int:
     """Classes: import a roster, list, show, timetable, end."""
-    raise ClassError("Say what: madang class --help")  # argparse asks for the action itself
+    raise CommandError("Say what: madang class --help")  # argparse asks for the action itself

@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from madang_hub import class_commands
+from madang_hub import class_commands, home_commands
 from madang_hub.catalog import Catalog, CatalogError
 from madang_hub.deploy import doctor, embedded, server
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide, look
 from madang_hub.deploy.envs import BuildError
+from madang_hub.deploy.findings import report
+from madang_hub.desk import CommandError
 from madang_hub.people.accounts import AccountError
 from madang_hub.people.archive import ArchiveError
 from madang_hub.people.database import Database
@@ -36,12 +38,12 @@ EXPECTED = (
     ArchiveError,
     BuildError,
     CatalogError,
+    CommandError,
     DirectoryError,
     ImageError,
     ModeError,
     PublishError,
     SettingsError,
-    class_commands.ClassError,
     embedded.EmbeddedError,
     server.ServerError,
 )
@@ -149,7 +151,7 @@ def examine(args: argparse.Namespace, here: Installation) -> int:
         places = Places(here.settings, "server" if here.facts.version else "embedded")
     running = embedded.running(places) or _health(places)
     findings = doctor.examine(doctor.Subject(places, here.facts, here.root, running))
-    print(doctor.report(findings))
+    print(report(findings))
     return 1 if any(f.level == "bad" for f in findings) else 0
 
 
@@ -355,6 +357,7 @@ def parser() -> argparse.ArgumentParser:
     people.add_argument("--email", default="", help="add: the person's e-mail address")
     people.add_argument("--admin", action="store_true", help="add: the person is an admin")
     class_commands.register(add)
+    home_commands.register(add)
     add("catalog", catalog).add_argument("action", choices=["check", "images"])
     add("config", config).add_argument("action", choices=["show"])
     add("environments", environments)

@@ -414,8 +414,12 @@ class Settings(BaseModel):
         except ValidationError as error:
             lines = []
             for fault in error.errors():
-                name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else "settings"
-                lines.append(f"{name}: {fault['msg']} (got {fault['input']!r})")
+                said = fault["msg"].removeprefix("Value error, ")
+                if fault["loc"]:
+                    name = PREFIX + str(fault["loc"][0]).upper()
+                    lines.append(f"{name}: {said} (got {fault['input']!r})")
+                else:  # about several settings: the sentence names them
+                    lines.append(f"settings: {said}")
             raise SettingsError("\n".join(lines)) from error
 
     def environ(self) -> dict[str, str]:

@@ -17,25 +17,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Literal
 
 from madang_hub.catalog import Catalog, CatalogError
+from madang_hub.deploy import provider_check
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide
+from madang_hub.deploy.findings import Finding
 from madang_hub.places import Places
 
-Level = Literal["good", "note", "bad"]
 NEED_FREE = {"server": 12 * 2**30, "embedded": 4 * 2**30}
 """Bytes of free disk for images, environments and first data."""
 _NO_INDEX = "Builds need a package index: see docs/howto/mirrors-and-certificates.md for mirrors and proxies"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; ``mend`` says what to do about a bad one."""
-
-    level: Level
-    what: str
-    mend: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,6 +214,10 @@ def _accelerators(s: Subject) -> Finding:
     )
 
 
+def _sign_in(s: Subject) -> Finding:
+    return provider_check.check(s.places)
+
+
 CHECKS: tuple[Callable[[Subject], Finding], ...] = (
     _mode,
     _python,
@@ -232,6 +227,7 @@ CHECKS: tuple[Callable[[Subject], Finding], ...] = (
     _writable,
     _disk,
     _network,
+    _sign_in,
     _accelerators,
 )
 
@@ -239,14 +235,3 @@ CHECKS: tuple[Callable[[Subject], Finding], ...] = (
 def examine(subject: Subject) -> list[Finding]:
     """Every check's finding, in order."""
     return [check(subject) for check in CHECKS]
-
-
-def report(findings: Iterable[Finding]) -> str:
-    """The findings as text; bad ones with what to do."""
-    marks = {"good": "ok  ", "note": "note", "bad": "BAD "}
-    lines = []
-    for finding in findings:
-        lines.append(f"{marks[finding.level]}  {finding.what}")
-        if finding.level == "bad" and finding.mend:
-            lines.append(f"      → {finding.mend}")
-    return "\n".join(lines)

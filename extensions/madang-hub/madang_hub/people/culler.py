@@ -23,7 +23,8 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 
 from madang_hub.people.database import Database
 from madang_hub.people.idle import Running
-from madang_hub.people.servers import Round, ServerKey, Servers
+from madang_hub.people.rounds import Round, ServerKey
+from madang_hub.people.servers import Servers
 from madang_hub.places import Mode, Places
 from madang_hub.settings import Settings
 

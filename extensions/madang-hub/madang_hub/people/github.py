@@ -8,8 +8,8 @@ from oauthenticator.github import GitHubOAuthenticator
 from tornado.httputil import url_concat
 
 from madang_hub.people.claims import ClaimError
-from madang_hub.people.oidc import ProviderAuthenticator, ProviderAwayError
-from madang_hub.people.standing import answered
+from madang_hub.people.provider import ProviderAuthenticator
+from madang_hub.people.standing import ProviderAwayError, answered
 
 
 class GitHubAuthenticator(ProviderAuthenticator, GitHubOAuthenticator):

@@ -25,6 +25,32 @@ Standing = Literal["good", "gone", "stale", "away"]
 asked with what we hold; the person must sign in again. ``away``: it does not answer."""
 
 
+class ProviderAwayError(Exception):
+    """The provider does not answer, or not with anything that can be understood."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the provider; ``body`` is its JSON, None if it has none."""
+
+    status: int
+    body: Any
+
+    @property
+    def table(self) -> dict[str, Any]:
+        if not isinstance(self.body, dict):
+            raise ProviderAwayError("the answer is no JSON object")
+        return self.body
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking the provider about somebody; ``claims`` only where the standing is good."""
+
+    standing: Standing
+    claims: dict[str, Any] | None = None
+
+
 def answered(status: int) -> Literal["yes", "no", "away"]:
     """The meaning of an HTTP status; 599 stands for no answer at all."""
     if 200 <= status < 300:

@@ -18,7 +18,8 @@ from madang_hub.people.directory import Directory
 from madang_hub.people.endings import Endings
 from madang_hub.people.idle import Running
 from madang_hub.people.roles import outdated
-from madang_hub.people.servers import ServerKey, Servers
+from madang_hub.people.rounds import ServerKey
+from madang_hub.people.servers import Servers
 from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser
 from madang_hub.people.service.parts import Parts
 from madang_hub.places import Places
