@@ -11,10 +11,9 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 
 from support.accounts import with_one_password
 from support.deployment import ROOT, Deployment
@@ -22,25 +21,15 @@ from support.people import Person, newcomer
 
 from bench import signins
 from bench.clients import Client, client_of
+from bench.images import ALONE
 from bench.plain import plain_hub
+from bench.result import Result
 from madang_hub.catalog import Catalog
 from madang_hub.people.database import Database
 from madang_hub.places import Places
 from madang_hub.settings import Settings
 
 SIZE = "small"
-
-
-@dataclass(frozen=True)
-class Result:
-    """``value`` and ``baseline`` in ``unit``; ``runs`` holds the pairs (ours, plain)."""
-
-    name: str
-    value: float
-    unit: str
-    baseline: float
-    ratio: float
-    runs: list[tuple[float, float]]
 
 
 @dataclass
@@ -74,11 +63,6 @@ async def _together(clients: list[Client]) -> float:
     return max(times)
 
 
-def _result(name: str, runs: list[tuple[float, float]]) -> Result:
-    ours, plain = median(r[0] for r in runs), median(r[1] for r in runs)
-    return Result(name, ours, "s", plain, plain / ours, runs)
-
-
 def first_cell_cold(hubs: Hubs) -> Result:
     """Start request → first executed cell, nothing prepared; median of 5 after one warm-up."""
     ours, plain = hubs.pair("single")
@@ -87,7 +71,7 @@ def first_cell_cold(hubs: Hubs) -> Result:
         run = (asyncio.run(_timed(ours)), asyncio.run(_timed(plain)))
         if counted:
             runs.append(run)
-    return _result("first_cell_cold", runs)
+    return Result.smaller("first_cell_cold", "s", runs)
 
 
 def class16_last_first_cell(hubs: Hubs) -> Result:
@@ -98,7 +82,7 @@ def class16_last_first_cell(hubs: Hubs) -> Result:
         ours = asyncio.run(_together([p[0] for p in pairs]))
         plain = asyncio.run(_together([p[1] for p in pairs]))
         runs.append((ours, plain))
-    return _result("class16_last_first_cell", runs)
+    return Result.smaller("class16_last_first_cell", "s", runs)
 
 
 def signins_360(hubs: Hubs) -> Result:
@@ -138,34 +122,44 @@ MEASURES: dict[str, Callable[[Hubs], Result]] = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", default="", help="names, separated by commas")
-    only = [name for name in parser.parse_args().only.split(",") if name]
-    if unknown := set(only) - set(MEASURES):
-        print(
-            f"no such measure: {', '.join(unknown)}; there are {', '.join(MEASURES)}",
-            file=sys.stderr,
-        )
-        return 2
+def _beside_plain(names: list[str]) -> Iterator[Result]:
+    """These measures, with Madang and a plain Hub up."""
     catalog = Catalog.load(ROOT / "images" / "images.toml")
-    results = []
     with tempfile.TemporaryDirectory(prefix="madang-bench-") as folder:
         ours = Deployment("server", Path(folder) / "data")
         (Path(folder) / "plain").mkdir()
         try:
             ours.up()
             with plain_hub(Path(folder) / "plain", catalog, SIZE) as plain:
-                for name in only or MEASURES:
-                    result = MEASURES[name](Hubs(ours, plain))
-                    results.append(result)
-                    print(
-                        f"{result.name:28} {result.value:7.2f} {result.unit}   plain "
-                        f"{result.baseline:7.2f} {result.unit}   ratio {result.ratio:.2f}",
-                        flush=True,
-                    )
+                for name in names:
+                    yield MEASURES[name](Hubs(ours, plain))
         finally:
             ours.remove()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", default="", help="names, separated by commas")
+    only = [name for name in parser.parse_args().only.split(",") if name]
+    if unknown := set(only) - set(MEASURES) - set(ALONE):
+        print(
+            f"no such measure: {', '.join(unknown)}; there are {', '.join((*MEASURES, *ALONE))}",
+            file=sys.stderr,
+        )
+        return 2
+    results: list[Result] = []
+
+    def found(result: Result) -> None:
+        results.append(result)
+        print(result, flush=True)
+
+    with_hubs = [name for name in only or MEASURES if name in MEASURES]
+    if with_hubs:
+        for result in _beside_plain(with_hubs):
+            found(result)
+    for name in only or ALONE:
+        for result in ALONE[name]() if name in ALONE else ():
+            found(result)
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench.json").write_text(
         json.dumps([asdict(r) for r in results], indent=1) + "\n", encoding="utf-8"

@@ -56,6 +56,7 @@ TOLERATED = {
     "websocket_ping_timeout (90000) cannot be longer": "Jupyter Server's own defaults, which Tornado "
     "corrects to the interval",
     "received signal 15, stopping": "we stop it",
+    "is not trusted": "Voila's word for a notebook without stored outputs' signature; it runs all anew",
 }
 """Words of log lines at WARNING or above that may appear, and why."""
 

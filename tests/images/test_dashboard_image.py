@@ -103,6 +103,7 @@ def test_a_notebook_is_shown_without_its_source(
 ) -> None:
     with shown(engine, snapshot) as (url, log):
         page = requests.get(f"{url}/voila/render/앱.ipynb", timeout=120)
+        page.encoding = "utf-8"
         assert page.status_code == 200, log()
         assert "합계 42" in page.text
         assert "secret_of_the_author" not in page.text

@@ -14,13 +14,13 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from images.containers import CATALOG, ROOT
+from images.containers import CATALOG, IMAGES, ROOT
 from madang_hub.catalog import OUTSIDE_PARENT
 from madang_hub.shelf import labels, plan, publish
 
 pytestmark = [pytest.mark.images, pytest.mark.engine]
 OCI = "org.opencontainers.image."
-every_image = pytest.mark.parametrize("image", list(CATALOG.images))
+every_image = pytest.mark.parametrize("image", IMAGES)
 
 
 def labels_of(engine: docker.DockerClient, image: str) -> dict[str, str]:

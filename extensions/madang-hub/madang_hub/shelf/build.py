@@ -44,11 +44,13 @@ def build(
     root: Path,
     names: Sequence[str] | None = None,
     environ: Mapping[str, str] = os.environ,
+    options: Sequence[str] = (),
 ) -> list[Built]:
     """Build the stale ones of ``names`` (all if None) and of their ancestors.
 
     Args:
         environ: the environment for the ``docker`` command (``DOCKER_HOST``, ``PATH``).
+        options: further ones of ``docker build``.
 
     Raises:
         BuildError: a build failed, or the engine cannot be asked.
@@ -64,12 +66,17 @@ def build(
     for number, name in enumerate(to_build, start=1):
         reference = catalog.reference(name)
         print(f"  building {reference} ({number} of {len(to_build)}) …", flush=True)
-        _build_one(catalog, root, name, wanted[name], environ)
+        _build_one(catalog, root, name, wanted[name], environ, options)
     return [Built(catalog.reference(n), n not in to_build) for n in wanted_names]
 
 
 def _build_one(
-    catalog: Catalog, root: Path, name: str, fingerprint: str, environ: Mapping[str, str]
+    catalog: Catalog,
+    root: Path,
+    name: str,
+    fingerprint: str,
+    environ: Mapping[str, str],
+    options: Sequence[str],
 ) -> None:
     image = catalog.images[name]
     parent = catalog.reference(image.parent) if image.parent in catalog.images else image.parent
@@ -93,6 +100,7 @@ def _build_one(
                 for w in ("--label", f"{k}={v}")
             ),
             *secrets,
+            *options,
             str(root),
         ]
         done = _run(command, {**environ, "DOCKER_BUILDKIT": "1"})

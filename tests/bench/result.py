@@ -1,0 +1,30 @@
+"""What one measure found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Result:
+    """``value`` and ``baseline`` in ``unit``; ``runs`` holds the pairs (ours, plain)."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: float
+    ratio: float
+    runs: list[tuple[float, float]]
+
+    @classmethod
+    def smaller(cls, name: str, unit: str, runs: list[tuple[float, float]]) -> Result:
+        """The medians of ``runs``, where less is better."""
+        ours, plain = median(r[0] for r in runs), median(r[1] for r in runs)
+        return cls(name, ours, unit, plain, plain / ours, runs)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name:28} {self.value:7.2f} {self.unit}   plain {self.baseline:7.2f} {self.unit}   "
+            f"ratio {self.ratio:.2f}"
+        )
