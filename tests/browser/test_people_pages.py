@@ -223,6 +223,7 @@ def test_a_look_in_into_a_container(
         words["looking in"], timeout=60_000
     )
     expect(mentor.page.locator("#madang-look-in button")).to_have_count(0)
+    expect(mentor.page.locator(".jp-DirListing-item").first).to_be_visible(timeout=60_000)
     mentor.picture("looking-in", full_page=False)
 
     banner.get_by_role("button", name=words["end it"]).click()

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.deployment import wait_for
 
-from madang_lab import busy, people, visitors
+from madang_lab import accelerator, busy, people, visitors
 from madang_lab.memory import Memory, limit_of, memory, of_cgroup, of_processes, size_of
 
 GIB = 2**30
@@ -267,24 +267,28 @@ class Listener:
     """A people service that notes reports; it can be away."""
 
     def __init__(self) -> None:
-        self.told: list[bool] = []
+        self.told: list[str] = []
         self.away = False
 
-    async def report(self, busy: bool) -> None:
+    async def report(self, why: str) -> None:
         if self.away:
             raise people.AwayError("gone")
-        self.told.append(busy)
+        self.told.append(why)
 
 
-async def test_it_is_reported_while_something_runs_and_once_when_nothing_does() -> None:
-    kernel = {"execution_state": "idle"}
+def reporter_of(kernel: dict[str, str], listener: Listener) -> busy.Reporter:
     app = SimpleNamespace(
         kernel_manager=SimpleNamespace(list_kernels=lambda: [kernel]),
         web_app=SimpleNamespace(settings={}),
         log=SimpleNamespace(debug=lambda *words: None),
     )
+    return busy.Reporter(app, listener)
+
+
+async def test_it_is_reported_while_something_runs_and_once_when_nothing_does() -> None:
+    kernel = {"execution_state": "idle"}
     listener = Listener()
-    reporter = busy.Reporter(app, listener)
+    reporter = reporter_of(kernel, listener)
     await reporter.report()
     assert listener.told == []
     kernel["execution_state"] = "busy"
@@ -296,7 +300,65 @@ async def test_it_is_reported_while_something_runs_and_once_when_nothing_does() 
     listener.away = False
     for _ in range(2):
         await reporter.report()
-    assert listener.told == [True, True, False]
+    assert listener.told == ["kernel", "kernel", ""]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("0\n", False),
+        ("4\n", False),
+        ("5\n", True),
+        ("0\n 97\n", True),
+        ("[N/A]\n", False),
+        ("[N/A]\n100\n", True),
+        ("", False),
+        ("No devices were found\n", False),
+        ("-7\n٣٠\n1e9\n", False),
+    ],
+)
+def test_what_the_driver_says(said: str, expected: bool) -> None:
+    assert accelerator.computes(said) is expected
+
+
+def driver(folder: Path, script: str) -> dict[str, str]:
+    """The environment of a server with this stand-in for ``nvidia-smi``."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{folder}:{os.defpath}", "MADANG_OWN_DEVICES": "1"}
+
+
+async def test_an_accelerator_that_computes_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing runs in a kernel: a training in the background does."""
+    environ = driver(
+        tmp_path, f'test "$*" = "{" ".join(accelerator.QUESTION)}" && cat {tmp_path}/use'
+    )
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    listener = Listener()
+    reporter = reporter_of({"execution_state": "idle"}, listener)
+    for use in ("0", "63", "0", "0"):
+        (tmp_path / "use").write_text(f"{use}\n")
+        await reporter.report()
+    assert listener.told == ["accelerator", ""]
+
+
+async def test_devices_that_others_use_as_well_do_not_count(tmp_path: Path) -> None:
+    environ = driver(tmp_path, "echo 100")
+    assert await accelerator.is_busy(environ)
+    assert not await accelerator.is_busy({"PATH": environ["PATH"]})
+    assert not await accelerator.is_busy({"PATH": "/nowhere", "MADANG_OWN_DEVICES": "1"})
+
+
+@pytest.mark.parametrize("script", ["echo 100; exit 9", "exec sleep 600", "kill -9 $$"])
+async def test_a_driver_that_fails_is_not_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr(accelerator, "SECONDS", 0.3)
+    assert not await accelerator.is_busy(driver(tmp_path, script))
 
 
 # ---- visitors -----------------------------------------------------------------------------

@@ -277,6 +277,8 @@ class MadangSpawner(UserServer, DockerSpawner):
         """What a server is told: language, size and how to reach tracking (with its own token)."""
         env: dict[str, str] = super().get_env()
         env.update(self.environment_at(f"http://{HUB_HOST}:{self.public_port}"))
+        # a device in a container is its alone; madang_lab counts its use as activity
+        env["MADANG_OWN_DEVICES"] = "1"
         return env
 
     # ---- the end --------------------------------------------------------------------------

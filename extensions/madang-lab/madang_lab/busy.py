@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
+from madang_lab import accelerator
 from madang_lab.people import AwayError, RefusedError
 
 REPORT_EVERY = 60.0
 """Seconds between two reports while something runs."""
+Why = Literal["kernel", "accelerator", ""]
+"""What runs; a terminal counts as a kernel. Empty: nothing."""
 
 
 def is_busy(kernels: Iterable[dict[str, Any]], terminals: Iterable[Any]) -> bool:
@@ -47,13 +50,19 @@ class Reporter:
         terminals = manager.terminals.values() if manager is not None else ()
         return is_busy(self._serverapp.kernel_manager.list_kernels(), terminals)
 
+    async def why(self) -> Why:
+        """What works now; the driver is asked only where nothing else does."""
+        if self.busy():
+            return "kernel"
+        return "accelerator" if await accelerator.is_busy() else ""
+
     async def report(self) -> None:
         """One round."""
-        busy = self.busy()
-        if not busy and not self._told_busy:
+        why = await self.why()
+        if not why and not self._told_busy:
             return
         try:
-            await self._people.report(busy)
-            self._told_busy = busy
+            await self._people.report(why)
+            self._told_busy = bool(why)
         except (AwayError, RefusedError) as error:
             self._serverapp.log.debug("Not reported that something runs: %s", error)

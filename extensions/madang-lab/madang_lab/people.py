@@ -94,13 +94,13 @@ class People:
         await self._ask("POST", f"api/look-ins/{identity}/end", {}, language)
         self.forget()
 
-    async def report(self, busy: bool) -> None:
-        """Say whether something runs here.
+    async def report(self, why: str) -> None:
+        """Say what runs here: ``kernel``, ``accelerator``, or "" for nothing any more.
 
         Raises:
             AwayError, RefusedError: nobody listens.
         """
-        body = {"server": self._server, "busy": busy, "why": "kernel" if busy else ""}
+        body = {"server": self._server, "busy": bool(why), "why": why}
         await self._ask("POST", "api/me/busy", body)
 
     async def _ask(
