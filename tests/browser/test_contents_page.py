@@ -153,7 +153,7 @@ def test_an_earlier_release_and_what_is_not_there(
     page.get_by_role("searchbox").fill("<b>odd")
     expect(rows(person)).to_have_count(1)
     person.picture("contents-earlier")
-    for path in ("nothing", "lab/0.0.1", "base", "lab/..%2f..%2fsecrets", "lab/0.1.0/people_token"):
+    for path in ("nothing", "lab/0.0.1", "base"):
         person.go(f"/services/people/environment/{path}")
         expect(page.locator("main")).to_contain_text(words["nothing"])
 

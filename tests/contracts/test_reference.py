@@ -14,6 +14,7 @@ from madang_hub import reference
 from madang_hub.catalog import Catalog
 from madang_hub.local import MadangLocalSpawner
 from madang_hub.people.authenticator import DirectoryAuthenticator, LocalAuthenticator
+from madang_hub.shelf.offering import Shelf
 from madang_hub.spawner import MadangSpawner
 from madang_hub.web import pages
 
@@ -62,7 +63,7 @@ def test_the_picker_offers_what_the_table_offers(root: Path) -> None:
         handler = None
         log = None
 
-    form = pages.options_form(catalog)(Spawner())
+    form = pages.options_form(Shelf(catalog))(Spawner())
     offered = set(re.findall(r'name="environment"[^>]*value="([^"]+)"', form))
     assert offered == set(catalog.environments)
     assert {name for name in catalog.sizes if f'value="{name}"' in form} == set(catalog.sizes)

@@ -9,6 +9,7 @@ import pytest
 import requests
 from support.classroom import PREFIX, Classroom, classroom, database, now
 from support.deployment import ROOT, Deployment
+from support.proposals import proposal
 
 from madang_hub.catalog import Catalog
 from madang_hub.people.announcements import Announcements, announcement
@@ -16,6 +17,7 @@ from madang_hub.people.directory import Directory
 from madang_hub.people.directory import Person as Record
 from madang_hub.people.service.app import PUBLIC, ROUTES, TEAM
 from madang_hub.people.service.contents import FILE, NAME, RELEASE
+from madang_hub.shelf.proposal_store import Proposals
 
 CLASS = "class:routes-a"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -39,6 +41,8 @@ TABLE: dict[str, dict[str, set[str]]] = {
     rf"environment/{NAME}": {"GET": SIGNED_IN},
     rf"environment/{NAME}/{RELEASE}": {"GET": SIGNED_IN},
     rf"environment/{NAME}/{RELEASE}/{FILE}": {"GET": SIGNED_IN},
+    "proposals": {"GET": ANY_MENTOR},
+    "proposals/([0-9]{1,9})": {"GET": MENTORS},  # of its team
     "api/me": {"GET": SIGNED_IN | TOKEN},
     "api/me/extend": {"POST": SIGNED_IN | TOKEN},
     "api/me/busy": {"POST": SIGNED_IN | TOKEN},
@@ -49,6 +53,11 @@ TABLE: dict[str, dict[str, set[str]]] = {
     rf"api/class/{TEAM}/start": {"POST": MENTORS},
     rf"api/class/{TEAM}/stop": {"POST": MENTORS},
     "api/import": {"POST": MENTORS},
+    # an admin reviews; only the mentors of a team propose for it
+    "api/proposals": {"POST": {"mentor"}},
+    "api/proposals/([0-9]{1,9})/(approve|reject|withdraw)": {
+        "POST": MENTORS
+    },  # asked for: withdraw
     "api/announcements": {"POST": MENTORS},
     "api/announcements/([0-9]{1,9})": {"DELETE": MENTORS},
 }
@@ -62,6 +71,7 @@ BODIES: dict[str, dict[str, Any]] = {
     rf"api/class/{TEAM}/start": {"people": 3},
     rf"api/class/{TEAM}/stop": {"people": 3},
     "api/import": {"team": CLASS},
+    "api/proposals": {"team": CLASS},
     "api/announcements": {"team": CLASS, "text": "", "hours": 1},
 }
 REFUSED = {302, 400, 403, 404, 405}
@@ -112,8 +122,8 @@ def asks(room: Classroom) -> dict[str, Ask]:
         xsrf = someone.xsrf
 
         def ask(method: str, path: str, body: dict[str, Any]) -> int:
-            if path == "api/import":
-                return someone.api(method, "import", xsrf, data=body).status_code
+            if path in ("api/import", "api/proposals"):
+                return someone.api(method, path[4:], xsrf, data=body).status_code
             if path.startswith("api/"):
                 return someone.api(method, path.removeprefix("api/"), xsrf, json=body).status_code
             return someone.person.session.request(
@@ -150,6 +160,12 @@ def example(room: Classroom, pattern: str, method: str) -> str:
         identity = Announcements(store).add(new)
         store.close()
         return f"api/announcements/{identity}"
+    if pattern.startswith(("proposals/", "api/proposals/")):
+        store = database(room.deployment)
+        identity = Proposals(store).add(proposal(CLASS, "pr-mentor", now()))
+        store.close()
+        path = pattern.replace("(approve|reject|withdraw)", "withdraw")
+        return path.replace("([0-9]{1,9})", str(identity))
     path = pattern.replace(TEAM, CLASS)
     release = Catalog.load(ROOT / "images" / "images.toml").release
     path = path.replace(NAME, "lab").replace(RELEASE, release).replace(FILE, "sbom.cdx.json")

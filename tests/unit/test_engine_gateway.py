@@ -381,6 +381,28 @@ async def test_an_engine_that_hangs(
     await server.wait_closed()
 
 
+async def test_an_installed_earlier_version_may_be_asked_for_while_it_is_installed(
+    folder: Path, engine: StandIn, rules: Rules
+) -> None:
+    more: set[str] = {"madang/lab:0"}  # 404 is the engine's own answer, 403 the gateway's
+    gateway = Gateway(engine.socket, rules, more_images=lambda: frozenset(more))
+    stop, ready = asyncio.Event(), asyncio.Event()
+    path = folder / "gate.sock"
+    task = asyncio.create_task(serve(gateway, path, None, stop, ready))
+    await ready.wait()
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
+
+        async def status(image: str) -> int:
+            async with session.get(f"http://engine/v1.45/images/{image}/json") as reply:
+                return reply.status
+
+        assert [await status(f"madang/lab:{r}") for r in "012"] == [404, 404, 403]
+        more.clear()
+        assert [await status(f"madang/lab:{r}") for r in "012"] == [403, 404, 403]
+    stop.set()
+    await task
+
+
 def test_rules_follow_settings_and_table() -> None:
     table = Catalog.load(Path(__file__).parents[2] / "images" / "images.toml")
     catalog = table.offering(["lab", "energy"])

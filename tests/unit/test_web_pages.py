@@ -21,6 +21,7 @@ from traitlets.config import Config
 
 from madang_hub.catalog import Catalog
 from madang_hub.settings import Settings
+from madang_hub.shelf.offering import Shelf
 from madang_hub.web import pages
 from madang_hub.web.static_files import STATIC
 
@@ -32,7 +33,7 @@ NOW = datetime(2026, 7, 1, 9, 30, tzinfo=UTC).replace(tzinfo=None)
 def configured() -> Config:
     config = Config()
     config.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
-    pages.install(config, Settings(data=Path("/nowhere")), CATALOG)
+    pages.install(config, Settings(data=Path("/nowhere")), Shelf(CATALOG))
     return config
 
 

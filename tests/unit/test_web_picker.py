@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from madang_hub.catalog import Catalog
+from madang_hub.shelf.offering import Shelf
 from madang_hub.web.pages import chosen, options_form
 
 TABLE = """
@@ -90,7 +91,7 @@ def spawner(
 
 
 def picker(**facts: Any) -> Fields:
-    return Fields(options_form(CATALOG)(spawner(**facts)))
+    return Fields(options_form(Shelf(CATALOG))(spawner(**facts)))
 
 
 def test_a_person_sees_only_what_is_open() -> None:
@@ -136,7 +137,7 @@ def test_sizes_are_told_in_words() -> None:
 
 
 def test_texts_of_the_table_are_text() -> None:
-    html = options_form(CATALOG)(spawner(language="en"))
+    html = options_form(Shelf(CATALOG))(spawner(language="en"))
     assert "Data &lt;b&gt;science&lt;/b&gt;" in html
     assert "Tables &amp; &#34;plots&#34;" in html
     assert "b" not in Fields(html).tags
@@ -144,7 +145,9 @@ def test_texts_of_the_table_are_text() -> None:
 
 def test_who_may_start_nothing_is_told_whom_to_ask() -> None:
     nobody = Catalog.parse(TABLE.replace('"small", "large"]', '"small"]\nwho = ["group:x"]', 1))
-    fields = Fields(options_form(nobody)(spawner(last={"environment": "lab", "size": "small"})))
+    fields = Fields(
+        options_form(Shelf(nobody))(spawner(last={"environment": "lab", "size": "small"}))
+    )
     assert fields.radios == []
     assert "멘토나 운영자" in fields.text
 
@@ -152,8 +155,8 @@ def test_who_may_start_nothing_is_told_whom_to_ask() -> None:
 def test_a_start_that_no_page_asked_for_is_in_the_default_language() -> None:
     lonely = spawner()
     lonely.handler = None
-    assert "딥러닝" not in options_form(CATALOG)(lonely)
-    assert "작게" in options_form(CATALOG)(lonely)
+    assert "딥러닝" not in options_form(Shelf(CATALOG))(lonely)
+    assert "작게" in options_form(Shelf(CATALOG))(lonely)
 
 
 def test_what_a_server_runs_is_named_only_if_it_is_still_known() -> None:

@@ -188,6 +188,7 @@ class Environment:
 
     ``accelerators``: the kinds that it can use, as CDI vendors and classes (``nvidia.com/gpu``).
     ``rescue``: it starts also where a full disk keeps the others from starting.
+    ``release`` is empty where it is the table's.
     """
 
     name: str
@@ -198,6 +199,7 @@ class Environment:
     who: tuple[str, ...]
     accelerators: tuple[str, ...]
     rescue: bool = False
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,10 @@ class Catalog:
         """The engine's name of ``image``: ``madang/<image>:<release>``."""
         return f"madang/{self.images[image].name}:{self.release}"
 
+    def reference_of(self, environment: Environment) -> str:
+        """The engine's name of the image of ``environment``, which may be of an earlier release."""
+        return f"madang/{environment.image}:{environment.release or self.release}"
+
     def lineage(self, image: str) -> tuple[str, ...]:
         """``image`` and its ancestors inside the table, nearest first."""
         names: list[str] = []
@@ -378,6 +384,13 @@ class Catalog:
             )
         wish = options.get("environment", self.default[0] if self.default[0] in offers else None)
         name = wish if wish is not None else next(iter(offers))
+        if isinstance(name, str) and "@" in name and name not in offers:
+            raise OptionError(
+                "The earlier version {name} is not open to you any more. Choose one of: {choices}.",
+                "version",
+                name=_short(name),
+                choices=tuple(o.environment.title for o in offers.values()),
+            )
         if not isinstance(name, str) or name not in offers:
             raise OptionError(
                 "The environment {name} is not open to you. Choose one of: {choices}.",

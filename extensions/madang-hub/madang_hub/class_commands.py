@@ -17,6 +17,7 @@ from madang_hub.people.enrolment import STACK
 from madang_hub.people.intake import Intake, terms
 from madang_hub.people.roles import TEAM
 from madang_hub.people.timetable import Timetable, TimetableError
+from madang_hub.shelf.offered import offered
 from madang_hub.web.i18n import N_, gettext_for
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def change_timetable(args: argparse.Namespace, installation: Installation) -> in
             )
         except TimetableError as error:
             raise CommandError(error.sentence.text(language)) from error
-        _check_offers(new, Catalog.load(here.root / "images" / "images.toml"))
+        _check_offers(new, offered(here.root, here.settings))
         if new != table:
             here.classes.save(team.name, new)
             here.audit.write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from madang_hub import class_commands, home_commands
+from madang_hub import class_commands, environment_commands, home_commands, version_commands
 from madang_hub.catalog import Catalog, CatalogError
 from madang_hub.deploy import doctor, embedded, server
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide, look
@@ -30,7 +31,9 @@ from madang_hub.people.enrolment import Enrolment, describe
 from madang_hub.places import Mode, Places, read_secret
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.build import BuildError as ImageError
+from madang_hub.shelf.installed import ShelfError
 from madang_hub.shelf.offered import TABLE, offered
+from madang_hub.shelf.pruning import prune
 from madang_hub.shelf.publish import PublishError, publish
 
 EXPECTED = (
@@ -44,6 +47,8 @@ EXPECTED = (
     ModeError,
     PublishError,
     SettingsError,
+    ShelfError,
+    environment_commands.TeamEnvironmentError,
     embedded.EmbeddedError,
     server.ServerError,
 )
@@ -98,6 +103,8 @@ def up(args: argparse.Namespace, here: Installation) -> int:
     else:
         stack = here.stack(places)
         stack.up()
+        for line in environment_commands.build(stack, here.root):
+            print(f"  {line}", flush=True)
         sign_in = stack.compose(
             "exec", "-T", "hub", "python", "-m", "madang_hub", "user", "ensure-admin"
         ).strip()
@@ -168,7 +175,9 @@ def _health(places: Places) -> bool:
 def prepare(args: argparse.Namespace, here: Installation) -> int:
     """Make folders and secrets (inside the ``prepare`` container)."""
     places, _ = here.places()
-    server.prepare(places)
+    catalog = offered(here.root, here.settings)
+    given = sys.stdin.read() if args.site else ""
+    server.prepare(places, catalog, json.loads(given or "{}"), datetime.now(UTC))
     return 0
 
 
@@ -311,9 +320,20 @@ def compose(args: argparse.Namespace, here: Installation) -> int:
 
 
 def images(args: argparse.Namespace, here: Installation) -> int:
-    """Build the images that are stale: those that this installation needs, those named, or all."""
+    """Build the images that are stale: those that this installation needs, those named, or all.
+
+    `images prune` removes earlier versions that nobody uses any more.
+    """
     from madang_hub.shelf import build, sizes
 
+    if args.names == ["prune"]:
+        places, _ = here.places()
+        if places.mode != "server":
+            raise server.ServerError("Embedded mode has no images; there is nothing to remove.")
+        stack = here.stack(places)
+        for line in (*prune(stack), *environment_commands.retire(stack)):
+            print(line)
+        return 0
     table = offered(here.root, here.settings)
     places = Places(here.settings, "server")
     environ = server.environ(places, table, here.facts)
@@ -358,6 +378,8 @@ def parser() -> argparse.ArgumentParser:
     people.add_argument("--admin", action="store_true", help="add: the person is an admin")
     class_commands.register(add)
     home_commands.register(add)
+    environment_commands.register(add)
+    version_commands.register(add)
     add("catalog", catalog).add_argument("action", choices=["check", "images"])
     add("config", config).add_argument("action", choices=["show"])
     add("environments", environments)
@@ -370,7 +392,9 @@ def parser() -> argparse.ArgumentParser:
         "--note-sizes", action="store_true", help="write the sizes into images/sizes.json"
     )
     add("compose", compose).add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
-    add("prepare", prepare)
+    add("prepare", prepare).add_argument(
+        "--site", action="store_true", help="what the machine is set to comes by stdin"
+    )
     return top
 
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
-from madang_hub.catalog import Catalog
 from madang_hub.options import options_from_form
 from madang_hub.people import discovery
 from madang_hub.people.authenticator import LocalAuthenticator
@@ -27,6 +26,9 @@ from madang_hub.places import (
     sign_in_secret,
 )
 from madang_hub.shelf.offered import offered
+from madang_hub.shelf.offering import Shelf, shelf_of
+from madang_hub.shelf.starts import Starts
+from madang_hub.shelf.starts import hook as noting_starts
 from madang_hub.spawner import HOME, HUB_HOST, SERVER_PORT, MadangSpawner
 from madang_hub.web import outage, pages
 
@@ -40,12 +42,14 @@ def install(c: Any, places: Places, root: Path) -> None:
         CatalogError: the table of environments is wrong.
     """
     catalog = offered(root, places.settings)
+    database = Database(places.database_url("hub"))
+    shelf = shelf_of(places, catalog, database)
     _addresses(c, places)
     _database(c, places)
     _people(c, places)
-    _servers(c, places, catalog, root)
+    _servers(c, places, shelf, database, root)
     _services(c, places, root)
-    pages.install(c, places.settings, catalog)
+    pages.install(c, places.settings, shelf)
 
 
 def _addresses(c: Any, places: Places) -> None:
@@ -127,14 +131,14 @@ def _provider(c: Any, places: Places, kind: discovery.Kind) -> None:
     c.ProviderAuthenticator.homes = str(places.homes)
 
 
-def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
+def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Path) -> None:
     settings = places.settings
     # both hooks run before every start; a refusal by the second is logged without a traceback
     c.Spawner.apply_user_options = lambda spawner, options: None
     c.Spawner.pre_spawn_hook = choosing
-    note_failure = hook(Failures(Database(places.database_url("hub"))))
+    note_failure = hook(Failures(database))
     c.Spawner.options_from_form = options_from_form
-    c.Spawner.options_form = pages.options_form(catalog)
+    c.Spawner.options_form = pages.options_form(shelf)
     c.Spawner.start_timeout = settings.start_timeout
     c.Spawner.http_timeout = 30
     c.Spawner.poll_interval = 10
@@ -146,7 +150,7 @@ def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
         from madang_hub.local import MadangLocalSpawner
 
         c.JupyterHub.spawner_class = MadangLocalSpawner
-        c.MadangLocalSpawner.catalog = catalog
+        c.MadangLocalSpawner.catalog = shelf.table
         c.MadangLocalSpawner.homes = str(places.homes)
         c.MadangLocalSpawner.environments = str(root / "build" / "env")
         c.MadangLocalSpawner.samples = str(root / "images")
@@ -157,7 +161,9 @@ def _servers(c: Any, places: Places, catalog: Catalog, root: Path) -> None:
         c.MadangLocalSpawner.post_stop_hook = lambda spawner: spawner.note_early_end()
         return
     c.JupyterHub.spawner_class = MadangSpawner
-    c.MadangSpawner.catalog = catalog
+    c.MadangSpawner.catalog = shelf.table
+    c.MadangSpawner.shelf = shelf
+    c.MadangSpawner.started_hook = noting_starts(Starts(database))
     c.MadangSpawner.instance = settings.instance
     c.MadangSpawner.homes = str(places.homes)
     c.MadangSpawner.network_pool = str(settings.network)

@@ -10,8 +10,9 @@ from typing import Any
 
 from jupyterhub.spawner import SpawnException
 
-from madang_hub.catalog import Catalog, Choice, OptionError, Person
+from madang_hub.catalog import Choice, OptionError, Person
 from madang_hub.people.roles import teams_of
+from madang_hub.shelf.offering import Shelf
 from madang_hub.web.i18n import gettext_for, language_of_handler
 
 
@@ -32,7 +33,7 @@ class StartRefused(SpawnException):
         self.jupyterhub_message = message
 
 
-def chosen(catalog: Catalog, user: Any, options: Any, language: str) -> Choice:
+def chosen(shelf: Shelf, user: Any, options: Any, language: str) -> Choice:
     """What ``user`` may start of what ``options`` ask for.
 
     Raises:
@@ -43,7 +44,8 @@ def chosen(catalog: Catalog, user: Any, options: Any, language: str) -> Choice:
         message = _("The start request is not a set of options.")
         raise StartRefused(message, reason="options", status_code=400)
     try:
-        return catalog.choose(options, person_of(user))
+        person = person_of(user)
+        return shelf.open_to(person).choose(options, person)
     except OptionError as error:
         raise StartRefused(
             _(error.message).format(**error.values_in(language)),

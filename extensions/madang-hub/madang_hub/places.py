@@ -61,6 +61,12 @@ class Places:
         return self.settings.data / "hub"
 
     @property
+    def environments(self) -> Path:
+        """What is in each image (:mod:`madang_hub.shelf.publish`), and what is installed beside the present
+        table; the Hub and the gateway only read it."""
+        return self.settings.data / "environments"
+
+    @property
     def tracking(self) -> Path:
         return self.settings.data / "mlflow"
 
@@ -89,11 +95,6 @@ class Places:
     @property
     def guard_heartbeat(self) -> Path:
         return self.run / "guard" / "guard.json"
-
-    @property
-    def environments(self) -> Path:
-        """What is in each image: a list and an SBOM per release (:mod:`madang_hub.shelf.publish`)."""
-        return self.settings.data / "environments"
 
     @property
     def postgres_socket(self) -> Path:

@@ -292,6 +292,15 @@ class Settings(BaseModel):
     language: Annotated[
         Literal["ko", "en"], Field(description="Language where a browser asks for neither.")
     ] = "ko"
+    version_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=3650,
+            description="Days that an environment's former version stays open, after a new one was installed, "
+            "to the people who used it and have not started the new one yet. 0: not at all.",
+        ),
+    ] = 60
     start_timeout: Annotated[
         int, Field(ge=5, description="Seconds that a user server may take to start.")
     ] = 120

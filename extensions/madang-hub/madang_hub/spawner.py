@@ -110,7 +110,7 @@ class MadangSpawner(UserServer, DockerSpawner):
     def choose(self, options: Any) -> Choice:
         """Check the request's options and set image and limits by them."""
         choice = super().choose(options)
-        self.image = self.catalog.reference(choice.environment.image)
+        self.image = self.catalog.reference_of(choice.environment)
         return choice
 
     # ---- starting -------------------------------------------------------------------------
@@ -148,6 +148,8 @@ class MadangSpawner(UserServer, DockerSpawner):
         self._enter(60, "Starting JupyterLab")
         await self._answers(url)
         self._answered = True
+        if self.started_hook is not None:
+            self.started_hook(self)
         self._enter(95, "Almost there")
         return url
 
@@ -192,6 +194,7 @@ class MadangSpawner(UserServer, DockerSpawner):
                 "madang.user": self.user.name,
                 "madang.server": self.name,
                 "madang.environment": self.environment_name,
+                "madang.version": self.version,
                 "madang.size": self.size_name,
                 "madang.network": str(plan.index),
             },

@@ -17,12 +17,14 @@ from madang_hub import options as spawn_options
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.homes import LOW_SPACE, USER_GID, USER_UID, DiskFullError, HomeError, ensure_home
 from madang_hub.options import StartRefused
+from madang_hub.shelf.offering import Shelf
 from madang_hub.web.i18n import gettext_for
 
 REMEMBERED = {
     "language": "language",
     "environment": "environment_name",
     "size": "size_name",
+    "version": "version",
     "last_end": "last_end",
 }
 """What outlives the Hub's process: the key in the Hub's database and the trait."""
@@ -42,6 +44,12 @@ class UserServer(LoggingConfigurable):
         Catalog,
         help="The shelf of environments and sizes, loaded from `images/images.toml`. Required.",
     ).tag(config=True)
+    shelf = Instance(
+        Shelf,
+        allow_none=True,
+        help="What each person may start: the table, and earlier versions that the person still uses. "
+        "Default: the table alone.",
+    ).tag(config=True)
     homes = Unicode(
         help="Folder with one home per person, at the same path for the Hub and for the engine. "
         "Required, for example `/srv/madang/homes`.",
@@ -55,9 +63,16 @@ class UserServer(LoggingConfigurable):
         "and the admin's pages. Default: none.",
     ).tag(config=True)
 
+    started_hook = AnyTrait(
+        allow_none=True,
+        help="Called as `hook(spawner)` when a server answers; Madang notes who uses which version. "
+        "Default: none.",
+    ).tag(config=True)
+
     language = Unicode("ko", help="Language of the person who started this server (`ko` or `en`).")
     environment_name = Unicode("", help="Environment that this server was started with.")
     size_name = Unicode("", help="Size that this server was started with.")
+    version = Unicode("", help="Release of the environment that this server was started with.")
     last_end = Unicode(
         "", help="How the last server ended by itself: `memory`, `killed`, or empty."
     )
@@ -75,11 +90,14 @@ class UserServer(LoggingConfigurable):
             StartRefused: (400/403) this person may not start that.
         """
         self.language = spawn_options.language_of(self)
-        choice = spawn_options.chosen(self.catalog, self.user, options, self.language)
+        choice = spawn_options.chosen(
+            self.shelf or Shelf(self.catalog), self.user, options, self.language
+        )
         self._choice = choice
         self.mem_limit = choice.size.memory
         self.cpu_limit = choice.size.cpu
         self.environment_name, self.size_name = choice.environment.name, choice.size.name
+        self.version = choice.environment.release or self.catalog.release
         return choice
 
     def begin(self) -> Choice:

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from madang_hub.catalog import Catalog, CatalogError
+from madang_hub.catalog import CatalogError
 from madang_hub.deploy import provider_check
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide
 from madang_hub.deploy.findings import Finding
 from madang_hub.places import Places
+from madang_hub.shelf.offered import offered
 
 NEED_FREE = {"server": 12 * 2**30, "embedded": 4 * 2**30}
 """Bytes of free disk for images, environments and first data."""
@@ -53,7 +54,7 @@ def _python(s: Subject) -> Finding:
 
 def _catalog(s: Subject) -> Finding:
     try:
-        catalog = Catalog.load(s.root / "images" / "images.toml")
+        catalog = offered(s.root, s.places.settings)
     except CatalogError as error:
         return Finding(
             "bad", f"the table of environments is wrong:\n{error}", "Correct the lines named"

@@ -22,6 +22,7 @@ from madang_hub.deploy import envs, lab_extension
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.local import SERVER_MARK
 from madang_hub.places import PEOPLE_PREFIX, Places, ensure_secrets, read_secret, sign_in_secret
+from madang_hub.shelf import carried_site
 from madang_hub.shelf.publish import publish_environment
 
 _CONFIG = """\
@@ -190,6 +191,8 @@ def up(places: Places, root: Path, catalog: Catalog) -> None:
     sign_in_secret(places)  # the one that Madang cannot make by itself
     proxy = ensure_environments(root, catalog)
     list_contents(places, root, catalog)
+    tool = root / "build" / "env" / "tool" / "bin" / "python"
+    carried_site.write(places.hub, carried_site.of_machine(os.environ, str(tool)))
     config = places.run / "supervisord.conf"
     text = supervisor_config(places, root, proxy)
     changed = not config.is_file() or config.read_text(encoding="utf-8") != text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import docker
@@ -17,7 +19,10 @@ from madang_hub.deploy.engine import EngineFacts
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.places import PEOPLE_PREFIX, Places
 from madang_hub.shelf import build as shelf
+from madang_hub.shelf import carried_site
+from madang_hub.shelf.installed import Installed
 from madang_hub.shelf.publish import publish
+from madang_hub.shelf.versions import install
 
 SERVICE_UID = 990
 """The account of proxy, database and tracking server inside their images."""
@@ -71,6 +76,52 @@ class Stack:
             check=False,
         )
 
+    def prepare(self, words: Sequence[str], stdin: bytes = b"") -> None:
+        """Run ``madang WORDS`` in the short-lived container that may write the whole data folder.
+
+        Raises:
+            ServerError: it failed.
+        """
+        run = (
+            "run",
+            "--rm",
+            "--no-deps",
+            "-T",
+            "--quiet-pull",
+            "prepare",
+            "python",
+            "-m",
+            "madang_hub",
+        )
+        done = subprocess.run(
+            self._command([*run, *words]),
+            env=self._environ,
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            tail = done.stderr.decode("utf-8", "replace").strip().splitlines()[-15:]
+            raise ServerError("docker compose run failed:\n" + "\n".join(tail))
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Variables for ``docker``."""
+        return self._environ
+
+    def docker(self, *words: str) -> str:
+        """Run ``docker WORDS``; returns its output.
+
+        Raises:
+            ServerError: it failed.
+        """
+        done = subprocess.run(
+            ["docker", *words], env=self._environ, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ServerError(f"docker {words[0]} failed: {done.stderr.strip()}")
+        return done.stdout
+
     def compose(self, *words: str) -> str:
         """Run ``docker compose WORDS``; returns its output.
 
@@ -101,7 +152,9 @@ class Stack:
         self.places.settings.data.mkdir(parents=True, exist_ok=True)
         # before `prepare`, which would make the folder root's
         publish(self._catalog, self._catalog.images, self.places.environments, self._environ)
-        self.compose("run", "--rm", "--no-deps", "--quiet-pull", "prepare")
+        tool = self._root / "build" / "env" / "tool" / "bin" / "python"
+        found = carried_site.of_machine(self._environ, str(tool))
+        self.prepare(["prepare", "--site"], json.dumps(found).encode())
         self.compose("up", "--detach", "--remove-orphans", "--pull", "never")
         base = f"http://127.0.0.1:{self.places.settings.port}"
 
@@ -161,8 +214,14 @@ class Stack:
         )
 
 
-def prepare(places: Places) -> None:
-    """Folders and their owners; runs inside the ``prepare`` container, as root with few capabilities."""
+def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: datetime) -> None:
+    """Folders, their owners, what is installed, and what the machine is set to (``found``).
+
+    Runs inside the ``prepare`` container, as root with few capabilities.
+
+    Raises:
+        ShelfError: what was installed before cannot be read.
+    """
     from madang_hub.places import ensure_secrets, sign_in_secret
 
     for folder in places.folders():
@@ -174,6 +233,10 @@ def prepare(places: Places) -> None:
     places.hub.chmod(0o700)
     places.archive.chmod(0o700)
     places.run.chmod(0o711)
+    carried_site.write(places.hub, found)
+    # `madang up` built all images of this table before it came here
+    installed = Installed(places.environments)
+    installed.save(install(installed.load(), catalog, now))
     for name in (
         "proxy_token",
         "tracking_token",

@@ -20,7 +20,8 @@ import socket
 import stat
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,6 +35,7 @@ from madang_hub.engine.checks import MAX_BODY, Refused
 from madang_hub.engine.rules import Rules
 from madang_hub.places import Places
 from madang_hub.settings import Settings, SettingsError
+from madang_hub.shelf.installed import TEAM_MADE, Installed
 from madang_hub.shelf.offered import offered
 
 log = logging.getLogger("madang.engine")
@@ -75,6 +77,19 @@ def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -
     )
 
 
+def installed_images(
+    installed: Sequence[Installed], catalog: Catalog
+) -> Callable[[], frozenset[str]]:
+    """The images of what is installed beside the table, the stack's own images (Hub, database …) never."""
+    own = set(catalog.images) - {e.image for e in catalog.environments.values()}
+
+    def images() -> frozenset[str]:
+        found = (v for file in installed for v in file.versions())
+        return frozenset(v.reference for v in found if v.image not in own)
+
+    return images
+
+
 def _answer(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
 
@@ -95,12 +110,21 @@ class Gateway:
     """The handler. ``engine`` is the path of the engine's socket.
 
     ``check_homes`` looks, before a container is created, that the home is a real folder; it needs
-    the homes at the same path as the engine sees them.
+    the homes at the same path as the engine sees them. ``more_images`` names, at each request, the images
+    that may be started beside those of ``rules``.
     """
 
-    def __init__(self, engine: Path, rules: Rules, *, check_homes: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Path,
+        rules: Rules,
+        *,
+        check_homes: bool = False,
+        more_images: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
         self.engine = engine
         self.rules = rules
+        self._more_images = more_images
         self.check_homes = check_homes
         self._ours: OrderedDict[str, None] = OrderedDict()
         self._session: aiohttp.ClientSession | None = None
@@ -164,7 +188,8 @@ class Gateway:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return self._refuse(request, f"the body is larger than {MAX_BODY} bytes")
-        decision = policy.decide(request.method, path, query, body, self.rules)
+        rules = replace(self.rules, images=self.rules.images | self._more_images())
+        decision = policy.decide(request.method, path, query, body, rules)
         if not decision.allow:
             return self._refuse(request, decision.reason)
         try:
@@ -372,10 +397,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, CatalogError) as error:
         log.error("%s", error)
         return 2
+    folder = Places(settings, "server").environments
     gateway = Gateway(
         Path(arguments.engine.removeprefix("unix://")),
         rules_for(settings, catalog, arguments.homes),
         check_homes=arguments.check_homes,
+        more_images=installed_images([Installed(folder), Installed(folder, TEAM_MADE)], catalog),
     )
     listen = arguments.listen or Places(settings, "server").engine_socket
 

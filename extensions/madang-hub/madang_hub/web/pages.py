@@ -14,6 +14,7 @@ from madang_hub.catalog import Catalog, Choice, Offer, Size
 from madang_hub.options import person_of
 from madang_hub.places import PEOPLE_PREFIX, TRACKING_SERVICE
 from madang_hub.settings import Settings
+from madang_hub.shelf.offering import Shelf
 from madang_hub.web.i18n import Translations, language_of_handler
 from madang_hub.web.static_files import STATIC, MadangStaticFiles
 
@@ -34,7 +35,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 """For the Hub's own pages (user servers and services send their own): no script but our files."""
 
 
-def install(c: Any, settings: Settings, catalog: Catalog) -> None:
+def install(c: Any, settings: Settings, shelf: Shelf) -> None:
     """Set the traits of ``c`` (traitlets' config object) that make the Hub show our pages.
 
     Only public traits: template paths and variables, Jinja's options, the logo and Tornado's settings.
@@ -44,8 +45,12 @@ def install(c: Any, settings: Settings, catalog: Catalog) -> None:
     c.JupyterHub.logo_file = str(STATIC / "logo.svg")
     _update(c, "jinja_environment_options", {"extensions": [Translations]})
     # traitlets copies values of dictionaries deeply, but functions stay what they are
-    _update(c, "template_vars", {"chosen": lambda user: lambda options: chosen(catalog, options)})
-    _update(c, "template_vars", {"picker": lambda user: lambda spawner: picker(catalog, spawner)})
+    _update(
+        c,
+        "template_vars",
+        {"chosen": lambda user: lambda options: chosen(shelf.everything(), options)},
+    )
+    _update(c, "template_vars", {"picker": lambda user: lambda spawner: picker(shelf, spawner)})
     _update(c, "template_vars", {"tracking_service": TRACKING_SERVICE})
     _update(
         c,
@@ -91,9 +96,11 @@ class Choices:
     contents_url: str = PEOPLE_PREFIX + "environment/"
 
 
-def picker(catalog: Catalog, spawner: Any) -> Choices:
+def picker(shelf: Shelf, spawner: Any) -> Choices:
     """What the user of ``spawner`` may start; marked is what was used last, else the default."""
-    offers = catalog.offers(person_of(spawner.user))
+    person = person_of(spawner.user)
+    catalog = shelf.open_to(person)
+    offers = catalog.offers(person)
     last = chosen(catalog, getattr(spawner, "user_options", None))
     wishes = [(last.environment.name, last.size.name)] if last else []
     pairs = [(o.environment.name, s.name) for o in offers for s in o.sizes]
@@ -102,7 +109,7 @@ def picker(catalog: Catalog, spawner: Any) -> Choices:
     return Choices(offers, sizes, catalog.release, *marked)
 
 
-def options_form(catalog: Catalog) -> Callable[[Any], str]:
+def options_form(shelf: Shelf) -> Callable[[Any], str]:
     """The value of ``Spawner.options_form``: a function from a spawner to the picker's HTML.
 
     It offers what the spawner's user may start and nothing else, marks what was used last, and speaks
@@ -121,7 +128,7 @@ def options_form(catalog: Catalog) -> Callable[[Any], str]:
     def form(spawner: Any) -> str:
         return jinja.get_template("picker.html").render(
             madang_page_language=language_of_handler(getattr(spawner, "handler", None)),
-            choices=picker(catalog, spawner),
+            choices=picker(shelf, spawner),
         )
 
     return form

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
 
-from madang_hub.catalog import Catalog
 from madang_hub.people.database import Database
 from madang_hub.people.service.app import application
 from madang_hub.people.service.base import BODY_BYTES, sign_in
@@ -21,6 +20,7 @@ from madang_hub.people.service.parts import Parts, assemble
 from madang_hub.people.service.tasks import tasks_of
 from madang_hub.places import Places, read_secret
 from madang_hub.settings import Settings
+from madang_hub.shelf.offered import offered
 
 log = logging.getLogger("madang.people")
 EVERY = 20.0
@@ -39,7 +39,7 @@ async def serve() -> None:
     auth = sign_in()
     hub = Hub(auth.api_url, auth.api_token, settings.language)
     database = Database(places.database_url("hub"))
-    catalog = Catalog.load(root / "images" / "images.toml")
+    catalog = offered(root, settings)
     parts = assemble(places, catalog, database, hub)
     secret = bytes.fromhex(read_secret(places.secrets, "people_cookies"))
     server = HTTPServer(

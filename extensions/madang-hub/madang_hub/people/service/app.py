@@ -6,7 +6,16 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler
 
-from madang_hub.people.service import contents, importing, look_ins, me, news, pages, teams
+from madang_hub.people.service import (
+    contents,
+    importing,
+    look_ins,
+    me,
+    news,
+    pages,
+    proposals,
+    teams,
+)
 from madang_hub.people.service.base import Callback, NotFound
 from madang_hub.people.service.parts import Parts
 from madang_hub.web.static_files import STATIC, MadangStaticFiles
@@ -34,6 +43,8 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (rf"environment/{contents.NAME}", contents.ContentsPage),
     (rf"environment/{contents.NAME}/{contents.RELEASE}", contents.ContentsPage),
     (rf"environment/{contents.NAME}/{contents.RELEASE}/{contents.FILE}", contents.ContentsFile),
+    (r"proposals", proposals.ProposalsPage),
+    (r"proposals/([0-9]{1,9})", proposals.ProposalPage),
     (r"api/me", me.Me),
     (r"api/me/extend", me.Extend),
     (r"api/me/busy", me.Busy),
@@ -43,6 +54,8 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (rf"api/class/{TEAM}/start", teams.ClassStart),
     (rf"api/class/{TEAM}/stop", teams.ClassStop),
     (r"api/import", importing.Import),
+    (r"api/proposals", proposals.Propose),
+    (r"api/proposals/([0-9]{1,9})/(approve|reject|withdraw)", proposals.Decide),
     (r"api/announcements", news.NewsMade),
     (r"api/announcements/([0-9]{1,9})", news.NewsRemoved),
 ]

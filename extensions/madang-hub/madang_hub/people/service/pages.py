@@ -195,7 +195,7 @@ class Admin(Page):
             roles.setdefault(m.person, {}).setdefault(m.team, set()).add(m.role)
         today = now.astimezone(parts.zone).date()
         running = [
-            (people[u.name], server_model(u.server, parts.catalog, self.language), u)
+            (people[u.name], server_model(u.server, parts.shelf.everything(), self.language), u)
             for u in users.values()
             if u.server is not None
         ]

@@ -23,8 +23,12 @@ from madang_hub.people.lookins import LookIns
 from madang_hub.people.servers import Servers
 from madang_hub.people.service.hub import Hub
 from madang_hub.people.service.visits import Visits
-from madang_hub.places import Places
+from madang_hub.places import Mode, Places
 from madang_hub.settings import Settings
+from madang_hub.shelf import carried_site
+from madang_hub.shelf.locking import Locker
+from madang_hub.shelf.offering import Shelf, shelf_of
+from madang_hub.shelf.proposal_store import Proposals
 from madang_hub.web.i18n import Translations
 from madang_hub.web.pages import TEMPLATES as FRAME
 
@@ -40,7 +44,7 @@ class Parts:
     """One per process, in Tornado's settings as ``parts``."""
 
     settings: Settings
-    catalog: Catalog
+    shelf: Shelf
     database: Database
     directory: Directory
     audit: Audit
@@ -55,7 +59,15 @@ class Parts:
     servers: Servers
     intake: Intake
     environments: Path
+    proposals: Proposals
+    locker: Locker
+    mode: Mode
     now: Callable[[], datetime] = utc_now
+
+    @property
+    def catalog(self) -> Catalog:
+        """What can be started for a class: no earlier versions, which are each person's own."""
+        return self.shelf.present()
 
 
 def assemble(places: Places, catalog: Catalog, database: Database, hub: Hub) -> Parts:
@@ -64,7 +76,7 @@ def assemble(places: Places, catalog: Catalog, database: Database, hub: Hub) -> 
     directory, audit, lookins = Directory(database), Audit(database), LookIns(database)
     return Parts(
         settings=settings,
-        catalog=catalog,
+        shelf=shelf_of(places, catalog, database),
         database=database,
         directory=directory,
         audit=audit,
@@ -79,6 +91,9 @@ def assemble(places: Places, catalog: Catalog, database: Database, hub: Hub) -> 
         servers=Servers(database, settings),
         intake=Intake(database, places),
         environments=places.environments,
+        proposals=Proposals(database),
+        locker=Locker(catalog.path.parents[1], lambda: carried_site.read(places.hub)),
+        mode=places.mode,
     )
 
 

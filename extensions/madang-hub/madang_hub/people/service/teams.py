@@ -65,6 +65,7 @@ class ClassState(TeamHandler):
 
     def _model(self, team: Team, users: dict[str, HubUser], now: datetime) -> dict[str, Any]:
         parts = self.parts
+        everything = parts.shelf.everything()
         rows = self.members(team)
         names = [m.person.name for m in rows]
         inside = {one.trainee: one for one in parts.lookins.open_ones() if one.team == team.name}
@@ -82,7 +83,7 @@ class ClassState(TeamHandler):
                     inside.get(m.person.name),
                     failed.get(m.person.name),
                     self.viewer.name,
-                    parts.catalog,
+                    everything,
                     self.language,
                     now,
                 )
