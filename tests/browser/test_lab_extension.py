@@ -3,7 +3,9 @@ the warning after class with *extend*, and a mentor who looks in."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,9 @@ from browser.conftest import Visit
 from browser.visitor import Language, Visitor
 from playwright.sync_api import Locator, Route, expect
 from support.deployment import Deployment
+from support.wheels import make_wheel
 
+from madang_hub.homes import home_of
 from madang_hub.people.announcements import EVERYBODY, Announcements, announcement
 from madang_hub.people.classes import Classes
 from madang_hub.people.database import Database
@@ -49,6 +53,9 @@ LAB_WORDS: dict[Language, dict[str, str]] = {
         "end it": "끝내기",
         "ended": "들여다보기가 끝났습니다.",
         "command": "내 서버 사용 시간 연장하기",
+        "replaced": "대신 직접 설치한 99.0 버전을 씁니다",
+        "what": "해결 방법",
+        "keep": "그대로 쓰기",
     },
     "en": {
         "memory": r"Memory \d+\.\d / 4\.0 GiB \(not enforced\)",
@@ -66,6 +73,9 @@ LAB_WORDS: dict[Language, dict[str, str]] = {
         "end it": "End it",
         "ended": "The look-in has ended.",
         "command": "Extend the time of my server",
+        "replaced": "Your own six 99.0 is used instead of",
+        "what": "What can I do?",
+        "keep": "Keep it so",
     },
 }
 
@@ -177,6 +187,65 @@ def test_status_and_announcements(
     soon(person, lambda ms: news_there.to_be_visible(timeout=ms))
     board.remove(second)
     soon(person, lambda ms: news_there.to_have_count(0, timeout=ms))
+    person.stop()
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_own_packages_are_pointed_out_once(
+    root: Path, tmp_path: Path, deployment: Deployment, visit: Visit, language: Language
+) -> None:
+    person = visit(deployment, f"adder-{language}", language)
+    page = person.page
+    person.join()
+    person.start()
+    person.folder = f"{language}-lab"
+    expect(bar(person)).to_be_visible(timeout=COMING_MS)
+    home = home_of(Places(Settings(data=deployment.data), "embedded").homes, person.name)
+    make_wheel(tmp_path, "six", "99.0")
+    program = str(root / "build" / "env" / "lab" / "bin" / "madang-layer")
+
+    def in_terminal(line: str) -> None:
+        environ = {
+            "HOME": str(home),
+            "PATH": f"{root / 'build' / 'env' / 'lab' / 'bin'}:{os.defpath}",
+            "MADANG_ENVIRONMENT": "lab",
+        }
+        subprocess.run([program, *line.split()], env=environ, check=True, capture_output=True)
+
+    in_terminal(f"pip install --no-index --find-links {tmp_path} six==99.0")
+    notice_there = expect(notice(person, "replaced"))
+    soon(person, lambda ms: notice_there.to_be_visible(timeout=ms))
+    person.picture("own-packages", full_page=False)
+    # not closed yet: it comes again
+    page.reload()
+    person.await_lab()
+    notice_there.to_have_count(1, timeout=COMING_MS)
+    with page.expect_response(
+        lambda r: "settings/madang-lab" in r.url and r.request.method == "PUT"
+    ):
+        notice(person, "replaced").get_by_role("button", name=word(person, "what")).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("pip uninstall six")
+    expect(dialog).to_contain_text("madang env reset")
+    person.picture("own-packages-advice", full_page=False)
+    dialog.get_by_role("button", name=word(person, "close")).click()
+    # said once, until it changes
+    page.reload()
+    person.await_lab()
+    with page.expect_response(STATUS):
+        look(person)
+    expect(bar(person)).to_be_visible()
+    notice_there.to_have_count(0)
+    # taken back and done again, it is news
+    in_terminal("madang env reset")
+    with page.expect_response(
+        lambda r: "settings/madang-lab" in r.url and r.request.method == "PUT",
+        timeout=COMING_MS,
+    ):
+        look(person)
+    in_terminal(f"pip install --no-index --find-links {tmp_path} six==99.0")
+    soon(person, lambda ms: notice_there.to_be_visible(timeout=ms))
+    notice(person, "replaced").get_by_role("button", name=word(person, "keep")).click()
     person.stop()
 
 

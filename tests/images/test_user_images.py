@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import docker
 import pytest
 from support.deployment import wait_for
@@ -29,6 +26,7 @@ from images.containers import (
     complaints,
     place_on,
 )
+from images.kernels import execute
 
 pytestmark = [pytest.mark.images, pytest.mark.engine]
 
@@ -72,7 +70,7 @@ def test_a_cell_runs_in_a_kernel_over_ipc(running: Running) -> None:
     assert made.status_code == 201, made.text
     identity = made.json()["id"]
     try:
-        assert asyncio.run(_execute(running.url, identity, "print('안녕', 6 * 7)")) == "안녕 42\n"
+        assert asyncio.run(execute(running.url, identity, "print('안녕', 6 * 7)")) == "안녕 42\n"
         file = f"/tmp/jupyter-runtime/kernel-{identity}.json"
         assert json.loads(running.run("cat", file))["transport"] == "ipc"
         # addresses in hexadecimal, last byte first (7F is loopback, 22B8 is 8888); 0A is listening
@@ -82,45 +80,6 @@ def test_a_cell_runs_in_a_kernel_over_ipc(running: Running) -> None:
         assert reachable == {"00000000:22B8"}
     finally:
         running.session.delete(f"{running.url}/api/kernels/{identity}", timeout=60)
-
-
-async def _execute(url: str, kernel: str, code: str) -> str:
-    """Run ``code`` in ``kernel``; what it printed."""
-    header = {
-        "msg_id": uuid.uuid4().hex,
-        "msg_type": "execute_request",
-        "username": "kim",
-        "session": uuid.uuid4().hex,
-        "version": "5.3",
-    }
-    message: dict[str, Any] = {
-        "header": header,
-        "parent_header": {},
-        "metadata": {},
-        "content": {"code": code, "silent": False, "allow_stdin": False},
-        "channel": "shell",
-        "buffers": [],
-    }
-    printed = ""
-    async with (
-        asyncio.timeout(120),
-        aiohttp.ClientSession(headers={"Authorization": f"token {TOKEN}"}) as http,
-        http.ws_connect(
-            f"{url}/api/kernels/{kernel}/channels?session_id={header['session']}"
-        ) as socket,
-    ):
-        await socket.send_str(json.dumps(message))
-        async for raw in socket:
-            got = json.loads(raw.data)
-            if got["parent_header"].get("msg_id") != header["msg_id"]:
-                continue
-            if got["msg_type"] == "stream":
-                printed += got["content"]["text"]
-            if got["msg_type"] == "error":
-                raise AssertionError("\n".join(got["content"]["traceback"]))
-            if got["msg_type"] == "status" and got["content"]["execution_state"] == "idle":
-                return printed
-    raise AssertionError("the kernel's channel closed")
 
 
 def test_its_health_check_finds_it_healthy(running: Running) -> None:

@@ -152,6 +152,11 @@ def test_the_owner_sees_memory_time_and_notices(server: Server) -> None:
     assert found["me"]["look_ins"][0]["mentor_name"] == "김선생"
 
 
+def test_own_packages_are_for_the_owner(server: Server) -> None:
+    assert server.status()["packages"] == {"trouble": "", "shadows": [], "key": ""}
+    assert server.status(MENTOR)["packages"] is None
+
+
 def test_no_token_reaches_the_browser(server: Server) -> None:
     server.hub.me = {**ME, "token": OWNER}
     server.ask("POST", "madang/extend")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from madang_hub.settings import Settings, SettingsError, read_env_file
+from madang_hub.user_server import index_environment
 
 
 def test_nothing_has_to_be_set(tmp_path: Path) -> None:
@@ -45,6 +46,8 @@ def test_settings_survive_a_round_trip(tmp_path: Path) -> None:
         ("MADANG_PUBLIC_URL", "madang.example.org"),
         ("MADANG_INSTANCE", "Two Words"),
         ("MADANG_ALLOW_NETWORKS", "everything"),
+        ("MADANG_PACKAGE_INDEX", "mirror.example.org/simple"),
+        ("MADANG_PACKAGE_INDEX", "file:///srv/simple"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, name: str, value: str) -> None:
@@ -53,6 +56,14 @@ def test_a_wrong_value_is_named(tmp_path: Path, name: str, value: str) -> None:
     assert (
         name in str(wrong.value) or "must differ" in str(wrong.value) or "/29" in str(wrong.value)
     )
+
+
+def test_pip_and_uv_are_told_of_the_sites_index() -> None:
+    assert index_environment("") == {}
+    address = "https://mirror.example.org/pypi/simple"
+    assert index_environment(address) == {"PIP_INDEX_URL": address, "UV_DEFAULT_INDEX": address}
+    plain = index_environment("http://10.1.2.3:3141/root/pypi/+simple/")
+    assert plain["PIP_TRUSTED_HOST"] == "10.1.2.3"
 
 
 def test_a_wrong_line_of_the_file_is_named(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
     c.Spawner.server_token_scopes = list(SERVER_TOKEN_SCOPES)
     c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}  # straight to the progress page
     c.JupyterHub.concurrent_spawn_limit = 0  # a class starts in the same minute
+    c.UserServer.package_index = settings.package_index
     if places.mode == "embedded":
         from madang_hub.local import MadangLocalSpawner
 

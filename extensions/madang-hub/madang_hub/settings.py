@@ -165,6 +165,15 @@ class Settings(BaseModel):
             "(`images/images.toml`) says are always installed."
         ),
     ] = ()
+    package_index: Annotated[
+        str,
+        Field(
+            pattern=r"^(|https?://[^/\s]+(/\S*)?)$",
+            description="Where `pip` and `uv` in user servers get packages from: a mirror's address, ending "
+            "in `/simple` as a rule. People can read it, so no password belongs in it. Default: PyPI. See "
+            "[people's own packages](../explanation/packages.md).",
+        ),
+    ] = ""
     admin: Annotated[str, Field(min_length=1, description="User name of the first admin.")] = (
         "admin"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from traitlets import Any as AnyTrait
 from traitlets import Instance, Int, Unicode
@@ -34,6 +35,20 @@ HOME_TROUBLE = {73: "home-full", 77: "home-not-writable"}
 """How the start script ends when it cannot write the home (exit codes of sysexits.h: CANTCREAT, NOPERM)."""
 
 
+def index_environment(address: str) -> dict[str, str]:
+    """Variables that make pip and uv get packages from the index at ``address``; none for an empty one.
+
+    pip has to be told to trust an index without TLS; uv takes the address itself for that.
+    """
+    if not address:
+        return {}
+    found = {"PIP_INDEX_URL": address, "UV_DEFAULT_INDEX": address}
+    parts = urlsplit(address)
+    if parts.scheme == "http" and parts.hostname:
+        found["PIP_TRUSTED_HOST"] = parts.hostname
+    return found
+
+
 class UserServer(LoggingConfigurable):
     """The choice, the home, the sentences and the memory that all user servers have.
 
@@ -56,6 +71,10 @@ class UserServer(LoggingConfigurable):
     ).tag(config=True)
     public_port = Int(
         8000, help="Port of the proxy, on this machine and on every user network. Default: 8000."
+    ).tag(config=True)
+    package_index = Unicode(
+        help="Address of the package index that `pip` and `uv` use in user servers. Default: empty, theirs "
+        "(PyPI).",
     ).tag(config=True)
     failed_start_hook = AnyTrait(
         allow_none=True,
@@ -180,6 +199,7 @@ class UserServer(LoggingConfigurable):
             "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
             "MLFLOW_TRACKING_TOKEN": self.api_token,
             "MLFLOW_EXPERIMENT_NAME": self.user.name,
+            **index_environment(self.package_index),
         }
 
     # ---- memory ---------------------------------------------------------------------------

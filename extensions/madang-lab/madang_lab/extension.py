@@ -9,6 +9,8 @@ from typing import Any
 from tornado.ioloop import PeriodicCallback
 
 from madang_lab.handlers import routes
+from madang_lab.layer import layer_of
+from madang_lab.packages import Packages
 
 
 def people_of(environ: Mapping[str, str]) -> Any:
@@ -25,6 +27,7 @@ def load(serverapp: Any) -> None:
     """Jupyter Server's hook; the event loop is there but does not run yet."""
     people = people_of(os.environ)
     serverapp.web_app.settings["madang_people"] = people
+    serverapp.web_app.settings["madang_packages"] = Packages(layer_of(os.environ))
     serverapp.web_app.add_handlers(".*$", routes(serverapp.base_url))
     if people is not None:
         from madang_lab.busy import REPORT_EVERY, Reporter

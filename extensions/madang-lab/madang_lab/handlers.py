@@ -68,7 +68,7 @@ class Base(APIHandler):
             self.answer(200, await self.state())
 
     async def state(self) -> dict[str, Any]:
-        """Memory, and what the people service says about this server (None: it does not answer)."""
+        """Memory, own packages, and what the people service says about this server (None: no answer)."""
         from madang_lab.memory import memory
         from madang_lab.people import AwayError
 
@@ -80,6 +80,9 @@ class Base(APIHandler):
             except AwayError as error:
                 self.log.debug("The people service: %s", error)
         owner = self.is_owner
+        packages = (
+            await asyncio.to_thread(self.settings["madang_packages"].state) if owner else None
+        )
         if found is not None and not owner:
             name = self.current_user.username
             visits = [visit for visit in found["look_ins"] if visit["mentor"] == name]
@@ -90,6 +93,7 @@ class Base(APIHandler):
             "owner": owner,
             "name": os.environ.get("JUPYTERHUB_USER", ""),
             "madang": self.people is not None,
+            "packages": packages,
             "me": found,
         }
 

@@ -11,6 +11,7 @@ import { RefusedError, Watch } from './api';
 import { LookInBar } from './lookin';
 import { remember, tag } from './model';
 import { type ISeen, Notices } from './notices';
+import { type IReplaced, PackageNotice } from './packages';
 import { StatusItem, Words } from './status';
 
 const ID = 'madang-lab:plugin';
@@ -18,7 +19,7 @@ const EXTEND = 'madang:extend';
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
-  description: 'Memory and time left, announcements, extend, look-ins.',
+  description: 'Memory and time left, announcements, extend, look-ins, own packages.',
   autoStart: true,
   optional: [ITranslator, IStatusBar, ICommandPalette, ISettingRegistry],
   activate: (
@@ -64,15 +65,16 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
     void app.restored.then(async () => {
       app.shell.add(new LookInBar(watch, trans, words), 'header');
-      new Notices(watch, trans, words, await seenIn(settings), extend);
+      const stored = (await settings?.load(ID).catch(() => null)) ?? null;
+      new Notices(watch, trans, words, seenIn(stored), extend);
+      new PackageNotice(watch, trans, replacedIn(stored));
     });
   }
 };
 
 /** The read announcements, in the settings; without them for as long as the page is open. */
-async function seenIn(registry: ISettingRegistry | null): Promise<ISeen> {
+function seenIn(stored: ISettingRegistry.ISettings | null): ISeen {
   let ids: string[] = [];
-  const stored = await registry?.load(ID).catch(() => null);
   const read = (): void => {
     const found = stored?.get('seen').composite;
     if (Array.isArray(found)) {
@@ -86,6 +88,26 @@ async function seenIn(registry: ISettingRegistry | null): Promise<ISeen> {
     add: async id => {
       ids = remember(ids, id);
       await stored?.set('seen', ids);
+    }
+  };
+}
+
+/** The state of own packages that was pointed out, in the settings as well. */
+function replacedIn(stored: ISettingRegistry.ISettings | null): IReplaced {
+  let key = '';
+  const read = (): void => {
+    const found = stored?.get('replaced').composite;
+    if (typeof found === 'string') {
+      key = found;
+    }
+  };
+  read();
+  stored?.changed.connect(read);
+  return {
+    key: () => key,
+    set: async value => {
+      key = value;
+      await stored?.set('replaced', value);
     }
   };
 }

@@ -43,12 +43,29 @@ export interface IMe {
   look_ins: ILookIn[];
 }
 
+/** A package of the person's own in front of the environment's; `kernel`: a kernel needs it to start. */
+export interface IShadow {
+  name: string;
+  own: string;
+  instead_of: string;
+  kernel: boolean;
+}
+
+/** The person's own packages: why they cannot be used, and what they replace; `key` names that state. */
+export interface IPackages {
+  trouble: '' | 'full' | 'broken';
+  shadows: IShadow[];
+  key: string;
+}
+
 /** The answer of `madang/status`. `me` is null while the people service does not answer. */
 export interface IStatus {
   memory: IMemory;
   owner: boolean;
   name: string;
   madang: boolean;
+  /** null for a visitor */
+  packages: IPackages | null;
   me: IMe | null;
 }
 
@@ -127,4 +144,19 @@ export function remember(seen: readonly string[], id: string): string[] {
 export function warningKey(status: IStatus): string | null {
   const server = status.me?.server;
   return status.owner && server?.warning && server.ends ? server.ends : null;
+}
+
+/**
+ * What distinguishes one notice about own packages from the next; null if none is due.
+ *
+ * @param replaced - the key for which the notice was closed
+ */
+export function packagesKey(packages: IPackages | null, replaced: string): string | null {
+  if (packages === null) {
+    return null;
+  }
+  if (packages.trouble) {
+    return packages.trouble;
+  }
+  return packages.key === '' || packages.key === replaced ? null : packages.key;
 }

@@ -8,6 +8,7 @@ import {
   clock,
   gib,
   level,
+  packagesKey,
   remember,
   split,
   tag,
@@ -47,6 +48,7 @@ function status(server: Partial<NonNullable<IMe['server']>>, owner = true): ISta
     owner,
     name: 'minji',
     madang: true,
+    packages: null,
     me: me({ server: whole })
   };
 }
@@ -132,4 +134,14 @@ test('a warning is told from the next by the end that it speaks of', () => {
   assert.equal(warningKey(status({ warning: true })), null);
   assert.equal(warningKey(status({ ends, warning: true }, false)), null);
   assert.equal(warningKey({ ...status({ ends, warning: true }), me: null }), null);
+});
+
+test('own packages are pointed out once per change, and trouble as long as it lasts', () => {
+  const packages = (key: string, trouble: '' | 'full' = '') => ({ trouble, shadows: [], key });
+  assert.equal(packagesKey(null, ''), null);
+  assert.equal(packagesKey(packages(''), ''), null);
+  assert.equal(packagesKey(packages('numpy=2<1'), ''), 'numpy=2<1');
+  assert.equal(packagesKey(packages('numpy=2<1'), 'numpy=2<1'), null);
+  assert.equal(packagesKey(packages('numpy=3<1'), 'numpy=2<1'), 'numpy=3<1');
+  assert.equal(packagesKey(packages('', 'full'), 'full'), 'full');
 });

@@ -65,6 +65,7 @@ def ensure_in(root: Path, name: str) -> None:
     # --reinstall: the version stays the same while the sources change
     options = ["--quiet", "--no-deps", "--reinstall", "--compile-bytecode", "--python", python]
     envs.run(f"Installing {wheel.name}", [uv, "pip", "install", *options, str(wheel)])
+    envs.run("Fitting the environment out", [python, "-m", "madang_lab.fittings"])
     mark.write_text(wanted, encoding="ascii")
 
 

@@ -10,6 +10,7 @@ assert app.config.KernelManager.transport == "ipc"
 assert app.config.LabApp.extension_manager == "readonly"
 assert app.config.LabApp.news_url is None
 assert app.quit_button is False
+assert app.terminado_settings == {"shell_command": ["madang-layer"]}
 assert app.contents_manager.allow_hidden is False
 assert app.contents_manager.delete_to_trash is False
 on = {name for name, enabled in app.jpserver_extensions.items() if enabled}

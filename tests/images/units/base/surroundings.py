@@ -37,9 +37,20 @@ for place in ("/tmp", os.environ["HOME"]):
     assert subprocess.run([str(file)], check=False).returncode == 7, f"{place}: no programs"
     file.unlink()
 
-for program in ("gcc", "cc", "g++", "make", "ld", "npm", "docker", "sudo", "pip", "uv"):
+for program in ("gcc", "cc", "g++", "make", "ld", "npm", "docker", "sudo"):
     assert shutil.which(program) is None, program
-for program in ("bash", "git", "curl", "less", "vi", "jupyter"):
+for program in (
+    "bash",
+    "git",
+    "curl",
+    "less",
+    "vi",
+    "jupyter",
+    "pip",
+    "uv",
+    "madang",
+    "madang-layer",
+):
     assert shutil.which(program), program
 
 listening = socket.socket(socket.AF_UNIX)
