@@ -52,7 +52,7 @@ from madang_hub.shelf.repository import RepositoryError
 from madang_hub.shelf.versions import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = Catalog.load(ROOT / "images" / "images.toml")
+TABLE = Catalog.load(ROOT / "images" / "images.toml").offering(["lab"])
 T0 = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STATES: tuple[State, ...] = get_args(State)
 ALL_STEPS: tuple[Step, ...] = get_args(Step)

@@ -297,6 +297,8 @@ def test_links_are_no_files() -> None:
         (tarred({"requirements.txt": b"rich"})[:40], "damaged"),
         (b"\x1f\x8b" + b"\0" * 50, "damaged"),
     ],
+    # the archives hold the time
+    ids=["empty", "pdf", "half a zip", "half a tar", "no gzip"],
 )
 def test_no_archive(data: bytes, says: str) -> None:
     with pytest.raises(RepositoryError, match=says):

@@ -16,7 +16,15 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from madang_hub import class_commands, environment_commands, home_commands, version_commands
+from madang_hub import (
+    bundle_commands,
+    class_commands,
+    environment_commands,
+    home_commands,
+    version_commands,
+)
+from madang_hub.bundle.loading import loaded
+from madang_hub.bundle.manifest import BundleError
 from madang_hub.catalog import Catalog, CatalogError
 from madang_hub.deploy import doctor, embedded, server
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide, look
@@ -33,6 +41,7 @@ from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.build import BuildError as ImageError
 from madang_hub.shelf.installed import ShelfError
 from madang_hub.shelf.offered import TABLE, offered
+from madang_hub.shelf.plan import UnknownImage
 from madang_hub.shelf.pruning import prune
 from madang_hub.shelf.publish import PublishError, publish
 
@@ -40,6 +49,7 @@ EXPECTED = (
     AccountError,
     ArchiveError,
     BuildError,
+    BundleError,
     CatalogError,
     CommandError,
     DirectoryError,
@@ -49,6 +59,7 @@ EXPECTED = (
     SettingsError,
     ShelfError,
     environment_commands.TeamEnvironmentError,
+    UnknownImage,
     embedded.EmbeddedError,
     server.ServerError,
 )
@@ -83,6 +94,10 @@ class Installation:
             mode, why = ("server" if runs_as == "server" else "embedded"), "started so"
         else:
             mode, why = decide(self.settings.mode, self.facts)
+            if mode == "embedded" and self.settings.mode == "auto" and loaded(self.root):
+                raise ModeError(
+                    f"This Madang was loaded from a bundle, which needs a container engine, but {why}."
+                )
         return Places(self.settings, mode), why
 
     def stack(self, places: Places) -> server.Stack:
@@ -380,6 +395,7 @@ def parser() -> argparse.ArgumentParser:
     home_commands.register(add)
     environment_commands.register(add)
     version_commands.register(add)
+    bundle_commands.register(add)
     add("catalog", catalog).add_argument("action", choices=["check", "images"])
     add("config", config).add_argument("action", choices=["show"])
     add("environments", environments)

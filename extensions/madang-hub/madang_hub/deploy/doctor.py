@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from madang_hub.bundle.loading import loaded
+from madang_hub.bundle.manifest import BundleError
 from madang_hub.catalog import CatalogError
 from madang_hub.deploy import provider_check
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide
@@ -168,6 +170,13 @@ def _writable(s: Subject) -> Finding:
 
 def _network(s: Subject) -> Finding:
     """Whether packages can be had, asked the way a build asks: by pip with this machine's settings."""
+    try:
+        if bundle := loaded(s.root):
+            return Finding(
+                "good", f"no network is needed: a bundle of Madang {bundle.release} is loaded"
+            )
+    except BundleError as error:
+        return Finding("bad", str(error), "Load the bundle again (docs/howto/offline.md)")
     pip = s.root / "build" / "env" / "tool" / "bin" / "pip"
     with tempfile.TemporaryDirectory() as folder:
         try:

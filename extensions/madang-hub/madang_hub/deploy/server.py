@@ -14,6 +14,9 @@ import requests
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
+from madang_hub.bundle import loading
+from madang_hub.bundle.engine import Engine
+from madang_hub.bundle.manifest import Manifest
 from madang_hub.catalog import Catalog
 from madang_hub.deploy.engine import EngineFacts
 from madang_hub.deploy.waiting import wait_for
@@ -148,7 +151,10 @@ class Stack:
                 "Hub through the public port. Leave it unset and close the port for others in the "
                 "machine's firewall."
             )
-        shelf.build(self._catalog, self._root, self._catalog.needed(), self._environ)
+        if bundle := loading.loaded(self._root):
+            self._require_bundled(bundle)
+        else:
+            shelf.build(self._catalog, self._root, self._catalog.needed(), self._environ)
         self.places.settings.data.mkdir(parents=True, exist_ok=True)
         # before `prepare`, which would make the folder root's
         publish(self._catalog, self._catalog.images, self.places.environments, self._environ)
@@ -173,6 +179,24 @@ class Stack:
                 "The stack started but does not answer. 'docker compose ps' of it:\n"
                 + self.compose("ps", "--all")
                 + self.compose("logs", "--tail", "15", "hub", "mlflow", "proxy")
+            )
+
+    def _require_bundled(self, bundle: Manifest) -> None:
+        """Raises:
+        ServerError: an image of the bundle is missing or stale; nothing can be built without a network.
+        """
+        engine = Engine(self._environ)
+        if lacking := [image.reference for image in bundle.images if engine.lacks(image)]:
+            raise ServerError(
+                f"The engine does not have {', '.join(lacking)} as the bundle brought it. Load the bundle "
+                "again (docs/howto/offline.md)."
+            )
+        _, stale = shelf.look(self._catalog, self._root, bundle.of_table(), self._environ)
+        if stale:
+            raise ServerError(
+                f"Files were changed in {self._root} from which images are made ({', '.join(stale)}), and "
+                "without a network none can be built. Put them back and make the change where bundles are "
+                "made; or, with a network, remove build/bundle."
             )
 
     def down(self) -> bool:

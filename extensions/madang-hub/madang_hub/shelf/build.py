@@ -57,17 +57,28 @@ def build(
         plan.UnknownImage: a name is not in the table.
     """
     wanted_names = plan.order(catalog, names)
-    base = _ensure_base(root, environ)
-    inputs = {n: plan.digest(root, plan.inputs_of(catalog, n)) for n in catalog.images}
-    wanted = plan.fingerprints(catalog, inputs, base)
-    present = {n: _label(catalog.reference(n), environ) for n in wanted_names}
-    to_build = plan.stale(wanted_names, wanted, present)
+    wanted, to_build = look(catalog, root, wanted_names, environ)
     _ensure_lab_extension(catalog, root, to_build)
     for number, name in enumerate(to_build, start=1):
         reference = catalog.reference(name)
         print(f"  building {reference} ({number} of {len(to_build)}) …", flush=True)
         _build_one(catalog, root, name, wanted[name], environ, options)
     return [Built(catalog.reference(n), n not in to_build) for n in wanted_names]
+
+
+def look(
+    catalog: Catalog, root: Path, names: Sequence[str], environ: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Every image's fingerprint, and those of ``names`` that are stale on the engine.
+
+    Raises:
+        BuildError: the outside image cannot be had, or the engine cannot be asked.
+    """
+    base = _ensure_base(root, environ)
+    inputs = {n: plan.digest(root, plan.inputs_of(catalog, n)) for n in catalog.images}
+    wanted = plan.fingerprints(catalog, inputs, base)
+    present = {n: _label(catalog.reference(n), environ) for n in names}
+    return wanted, plan.stale(names, wanted, present)
 
 
 def _build_one(
@@ -113,12 +124,12 @@ def _build_one(
 
 def _ensure_base(root: Path, environ: Mapping[str, str]) -> str:
     """The identity of the outside image; it is fetched or made where it is missing."""
-    found = _image_id(OUTSIDE_PARENT, environ)
+    found = _layers(OUTSIDE_PARENT, environ)
     if not found:
         done = _run([str(root / "scripts" / "base-image")], environ)
         if done.returncode:
             raise BuildError(f"{OUTSIDE_PARENT} is missing:\n{done.stderr.strip()}")
-        found = _image_id(OUTSIDE_PARENT, environ)
+        found = _layers(OUTSIDE_PARENT, environ)
     return found
 
 
@@ -131,8 +142,9 @@ def _ensure_lab_extension(catalog: Catalog, root: Path, names: Sequence[str]) ->
             raise BuildError(str(error)) from error
 
 
-def _image_id(reference: str, environ: Mapping[str, str]) -> str:
-    done = _run(["docker", "image", "inspect", "--format", "{{.Id}}", reference], environ)
+def _layers(reference: str, environ: Mapping[str, str]) -> str:
+    words = ["docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", reference]
+    done = _run(words, environ)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

@@ -47,7 +47,8 @@ def fingerprints(catalog: Catalog, inputs: Mapping[str, str], base: str) -> dict
 
     Args:
         inputs: for each image the digest of the files that its build reads (:func:`digest`).
-        base: the identity of the outside image that everything stands on.
+        base: the identity of the outside image that everything stands on: its layers, which are the same
+            in every engine's store (its id is not).
     """
     found: dict[str, str] = {}
     for name in order(catalog):
@@ -75,17 +76,18 @@ def digest(root: Path, paths: Iterable[str]) -> str:
     """SHA-256 over names, modes and contents of the files at and below ``paths``."""
     total = hashlib.sha256()
     for path in paths:
-        for file in _files(root / path):
+        for file in files(root / path):
             mode = "x" if file.stat().st_mode & 0o100 else "-"
             total.update(f"{file.relative_to(root)}\0{mode}\0".encode())
             total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files(path: Path) -> Iterator[Path]:
+    """The files at and below ``path`` that a build reads, in order."""
     if path.is_file():
         yield path
         return
     for child in sorted(path.iterdir()):
         if child.name not in _LEAVE_OUT and not child.name.endswith((".egg-info", ".pyc")):
-            yield from _files(child)
+            yield from files(child)
