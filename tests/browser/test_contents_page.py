@@ -102,7 +102,9 @@ def test_from_the_picker_to_a_file(
     page = person.page
     person.go("/hub/spawn")
     person.picture("picker-with-contents")
-    page.get_by_role("link", name=words["link"]).click()
+    of_lab = page.locator('[data-contents="lab"]')
+    expect(of_lab).to_have_text(words["link"])
+    of_lab.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(words["title"])
     expect(page.locator(".chips").first).to_contain_text("numpy")
     expect(page.locator(".chips").first).to_contain_text("jupyterlab")

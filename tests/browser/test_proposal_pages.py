@@ -89,7 +89,9 @@ def test_from_the_form_to_the_decision(
     admin = come(visit, room, "admin", language)
     admin.taken = 70
     admin.go("/services/people/proposals")
-    admin.page.get_by_role("link", name=words["title"]).click()
+    # the other language's proposal stands there as well
+    row = admin.page.locator(f'tr[data-proposal="{page.url.rsplit("/", 1)[1]}"]')
+    row.get_by_role("link", name=words["title"]).click()
     expect(admin.page.locator("#packages")).to_contain_text("python-docx")
     admin.picture("proposal-review")
     admin.page.locator("[data-step=reject]").click()

@@ -200,7 +200,7 @@ class Place:
                 **environment,
             },
             # the image's own check, without the minute between two looks
-            healthcheck={"Interval": 2 * 10**9},
+            healthcheck={"Interval": 2 * 10**9, "StartPeriod": 10**6},
             host_config=api.create_host_config(
                 **settings,
                 mem_limit=size.memory,

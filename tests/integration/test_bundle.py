@@ -128,6 +128,8 @@ def test_madang_comes_up_and_somebody_works(away: Island, folder: Path) -> None:
     said = away.must("make", "up", cwd=folder)
     assert "server mode" in said
     assert "building madang/" not in said
+    shown = away.must("scripts/madang", "config", "show", cwd=folder)
+    assert "MADANG_ENVIRONMENTS=lab\n" in shown, "only what the bundle brought is offered"
     assert away.must(sys.executable, "-c", HEALTH).strip() == "200"
     added = away.must("scripts/madang", "user", "add", "minji", cwd=folder)
     one_time = Deployment("server", folder).one_time_password(added)

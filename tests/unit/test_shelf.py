@@ -265,13 +265,15 @@ def test_further_indexes_and_links_go_to_pip_and_uv(settings: dict[str, str]) ->
 
 
 def test_a_folder_of_wheels_is_found(settings: dict[str, str], tmp_path: Path) -> None:
-    assert site.wheels({}) is None
+    cpu, usual = "numpy==2\ntorch==2.13.0+cpu \\\n    --hash=x\n", "torch==2.13.0 \\\n    # a+b\n"
+    assert site.wheels(cpu, {}) is None
     folder = tmp_path / "내 바퀴"
     folder.mkdir()
     settings["global.find-links"] = f"https://c.example/list {folder.as_uri()}"
-    assert site.wheels({}) == folder
-    assert site.wheels({"PIP_FIND_LINKS": str(tmp_path)}) == tmp_path
-    assert site.wheels({"PIP_FIND_LINKS": str(tmp_path / "missing")}) is None
+    assert site.wheels(cpu, {}) == folder
+    assert site.wheels(usual, {}) is None, "an installer would prefer the local version"
+    assert site.wheels(cpu, {"PIP_FIND_LINKS": str(tmp_path)}) == tmp_path
+    assert site.wheels(cpu, {"PIP_FIND_LINKS": str(tmp_path / "missing")}) is None
 
 
 def test_proxies_in_either_spelling(settings: dict[str, str]) -> None:

@@ -77,9 +77,18 @@ class Installation:
 
     def __init__(self) -> None:
         self.root = root()
-        self.settings = Settings.load(self.root)
+        self.settings = self._of_bundle(Settings.load(self.root))
         self.inside = os.environ.get("MADANG_INSIDE") == "1"
         self._facts: EngineFacts | None = None
+
+    def _of_bundle(self, settings: Settings) -> Settings:
+        """Where a bundle was loaded, what it brought is offered unless the settings name something."""
+        bundle = loaded(self.root)
+        if bundle is None or settings.environments:
+            return settings
+        table = Catalog.load(self.root / TABLE)
+        brought = tuple(image.name for image in bundle.images if image.name in table.every)
+        return settings.model_copy(update={"environments": brought})
 
     @property
     def facts(self) -> EngineFacts:

@@ -96,6 +96,8 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         env[SERVER_MARK] = self.homes
         env["JUPYTER_CONFIG_PATH"] = str(Path(self.samples) / "base" / "etc")
         env["MATPLOTLIBRC"] = str(self._nearest(image, "matplotlibrc"))
+        # as in the images (images/os): no library reports to its makers what people do
+        env.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", ORT_DISABLE_TELEMETRY="1")
         # a process of this account must not see the operator's own Jupyter settings
         env["JUPYTER_CONFIG_DIR"] = str(home_of(Path(self.homes), self.user.name) / ".jupyter")
         return env

@@ -71,7 +71,8 @@ def ensure_python(root: Path, name: str, locks: list[str], member: str | None = 
     run(f"Making the environment {name}", [uv, "venv", "--quiet", "--clear", str(folder)])
     into = ["--quiet", "--python", python]
     requirements = [str(root / lock) for lock in locks]
-    wheels = site.wheels(os.environ, str(bin_of(root, "tool") / "python"))
+    text = "".join((root / lock).read_text(encoding="utf-8") for lock in locks)
+    wheels = site.wheels(text, os.environ, str(bin_of(root, "tool") / "python"))
     run(
         f"Installing {', '.join(locks)}",
         [uv, "pip", "sync", *into, "--compile-bytecode", "--require-hashes", *requirements],

@@ -95,7 +95,8 @@ def _build_one(
     with tempfile.TemporaryDirectory(prefix="madang-build-") as folder:
         python = str(root / "build" / "env" / "tool" / "bin" / "python")
         secrets = site.secrets(Path(folder), environ, python)
-        wheels = site.wheels(environ, python)
+        lock = (root / image.locks[0]).read_text(encoding="utf-8") if image.locks else ""
+        wheels = site.wheels(lock, environ, python)
         command = [
             *("docker", "build", "--progress", "plain", "--pull=false"),
             *("--file", str(root / image.dockerfile)),

@@ -21,6 +21,7 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
+from madang_hub import __version__
 from madang_hub.shelf.contents import KINDS, Contents, Package
 
 DEBIAN_LICENCES = {
@@ -83,8 +84,9 @@ def bill(contents: Contents) -> str:
 
 
 def _tools() -> Iterator[Component]:
-    for name in ("madang-hub", "cyclonedx-python-lib"):
-        yield Component(name=name, version=version(name), type=ComponentType.APPLICATION)
+    library = "cyclonedx-python-lib"
+    for name, released in (("madang-hub", __version__), (library, version(library))):
+        yield Component(name=name, version=released, type=ComponentType.APPLICATION)
 
 
 def _component(package: Package, distro: str) -> Component:

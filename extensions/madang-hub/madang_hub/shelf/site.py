@@ -6,6 +6,7 @@ the making of an environment follow them.
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -69,11 +70,14 @@ def mirrors(environ: Mapping[str, str], python: str = sys.executable) -> dict[st
     return found
 
 
-def wheels(environ: Mapping[str, str], python: str = sys.executable) -> Path | None:
-    """The folder of this machine that pip's ``find-links`` names, None where it names none.
+def wheels(lock: str, environ: Mapping[str, str], python: str = sys.executable) -> Path | None:
+    """The folder of this machine that pip's ``find-links`` names, for a ``lock`` (its text) that needs it.
 
-    For what no package index has, such as the CPU build of PyTorch.
+    None where it names none, or where the lock asks for no local version (``torch==2.13.0+cpu``): those are
+    what no package index has, and to others an installer would prefer them.
     """
+    if not re.search(r"(?m)^[\w.-]+==[^\s;]+\+", lock):
+        return None
     for link in _pip("find-links", environ, python):
         parts = urlsplit(link)
         if parts.scheme in ("", "file"):

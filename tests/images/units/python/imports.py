@@ -47,7 +47,8 @@ lock, *more = (Path(argument).read_text() for argument in sys.argv[1:])
 requirements = wanted(lock, "".join(more))
 assert len(requirements) > 20
 trouble = []
-for requirement in requirements:
+# setuptools first: after pip it no longer finds its own distutils in the same process
+for requirement in sorted(requirements, key=lambda row: row.name != "setuptools"):
     package = distribution(requirement.name)
     if not requirement.specifier.contains(package.version, prereleases=True):
         trouble.append(f"{requirement} is locked, {package.version} is installed")
