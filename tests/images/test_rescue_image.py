@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from images.containers import USER_IMAGES, Place
+from images.kernels import run_cell
 
 pytestmark = [
     pytest.mark.images,
@@ -46,6 +47,24 @@ def test_a_full_home_is_cleaned_up_and_others_start_again(full: Place) -> None:
         assert gone.status_code == 204, gone.text
         # its own files are elsewhere
         assert list(full.home.iterdir()) == []
+    assert full.run("base", "true").code == 0
+
+
+def test_a_full_home_is_seen_and_emptied_from_a_kernel(full: Place) -> None:
+    """Programs have another HOME there, and no layer of the person's."""
+    (full.home / "큰 파일.bin").unlink()
+    cache = full.home / ".cache" / "pip"
+    cache.mkdir(parents=True)
+    with pytest.raises(OSError, match="No space left"):
+        (cache / "wheel").write_bytes(b"x" * 2**22)
+    for path in (cache.parent, cache, cache / "wheel"):
+        os.chown(path, 1000, 1000)
+    with full.server("rescue", MADANG_ENVIRONMENT="rescue") as server:
+        assert run_cell(server, "import sys; print(sys.prefix)") == "/opt/madang\n"
+        assert ".cache/pip" in run_cell(server, "!madang space")
+        assert (cache / "wheel").exists()
+        run_cell(server, "!madang space clean --yes")
+        assert not cache.exists()
     assert full.run("base", "true").code == 0
 
 

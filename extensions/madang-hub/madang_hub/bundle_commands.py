@@ -15,7 +15,7 @@ from madang_hub.bundle.archive import Archive
 from madang_hub.bundle.engine import Engine
 from madang_hub.bundle.loading import load
 from madang_hub.bundle.manifest import BundleError, readable
-from madang_hub.catalog import Catalog
+from madang_hub.catalog import TABLE, Catalog
 from madang_hub.deploy import server
 from madang_hub.places import Places
 
@@ -31,7 +31,7 @@ def _say(line: str) -> None:
 
 def create(args: argparse.Namespace, here: Installation) -> int:
     """Write images, packages, sources and documentation into one file."""
-    table = Catalog.load(here.root / "images" / "images.toml")
+    table = Catalog.load(here.root / TABLE)
     environ = server.environ(Places(here.settings, "server"), table, here.facts)
     bench = creating.Bench(here.root, table, environ, _say, _shown)
     only = [n for n in args.only.replace(",", " ").split() if n] if args.only is not None else None

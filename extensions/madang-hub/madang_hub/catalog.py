@@ -21,6 +21,8 @@ from pydantic import ValidationError as PydanticError
 OUTSIDE_PARENT = "debian:bookworm-slim"
 """The one image that does not come from the table (``scripts/base-image`` provides it)."""
 
+TABLE = Path("images/images.toml")
+"""The table, in the folder of the source."""
 EVERYONE = "everyone"
 ADMIN = "admin"
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -230,7 +232,7 @@ class Catalog:
     environments: Mapping[str, Environment]
     sizes: Mapping[str, Size]
     default: tuple[str, str]
-    path: Path = field(default=Path("images/images.toml"), compare=False)
+    path: Path = field(default=TABLE, compare=False)
     every: Mapping[str, Environment] = field(default_factory=dict)
 
     @classmethod
@@ -248,7 +250,7 @@ class Catalog:
         return cls.parse(text, path)
 
     @classmethod
-    def parse(cls, text: str, path: Path = Path("images/images.toml")) -> Catalog:
+    def parse(cls, text: str, path: Path = TABLE) -> Catalog:
         """The same for the ``text`` of a table; ``path`` is only named in errors."""
         try:
             raw = tomllib.loads(text)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from madang_hub.catalog import Catalog
+from madang_hub.catalog import TABLE, Catalog
 from madang_hub.deploy.server import ServerError, Stack
 from madang_hub.people.audit import Audit
 from madang_hub.people.database import Database
@@ -46,7 +46,7 @@ def build(stack: Stack, root: Path) -> Iterator[str]:
     Raises:
         ServerError: the Hub's container cannot be asked or told.
     """
-    catalog = Catalog.load(root / "images" / "images.toml")
+    catalog = Catalog.load(root / TABLE)
     for found in json.loads(_inside(stack, "waiting")):
         wanted = proposed.Wanted(
             found["environment"], tuple(found["requirements"]), tuple(found["apt"]), found["lock"]
@@ -182,7 +182,7 @@ def propose(
             raise TeamEnvironmentError(
                 f"{args.mentor or 'Nobody'} is no mentor of {args.team!r}; name one by --as."
             )
-        wanted = wish(form, Catalog.load(root / "images" / "images.toml"))
+        wanted = wish(form, Catalog.load(root / TABLE))
         reading = read(archive.files_of(data))
         lock = Locker(root, lambda: carried_site.read(places.hub)).lock(
             reading.requirements, PARENT

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from madang_hub.catalog import ADMIN, EVERYONE, Catalog
+from madang_hub.catalog import ADMIN, EVERYONE, TABLE, Catalog
 from madang_hub.permissions import (
     ADMIN_SCOPES,
     HUB_ROLES,
@@ -134,7 +134,7 @@ def permissions_page() -> str:
 def pages(root: Path) -> dict[Path, str]:
     """Every reference page with its content."""
     folder = root / "docs" / "reference"
-    catalog = Catalog.load(root / "images" / "images.toml")
+    catalog = Catalog.load(root / TABLE)
     return {
         folder / "settings.md": settings_page(),
         folder / "environments.md": environments_page(catalog),

@@ -186,6 +186,11 @@ class UserServer(LoggingConfigurable):
 
     # ---- environment ----------------------------------------------------------------------
 
+    def _every_environment(self) -> list[str]:
+        """Those that are not offered here just now as well: somebody's packages for them are still good."""
+        all_here = self.shelf.everything() if self.shelf else self.catalog
+        return sorted({*self.catalog.every, *all_here.environments})
+
     def environment_at(self, public: str) -> dict[str, str]:
         """The server's variables beside JupyterHub's own; ``public`` is the proxy's address as it reaches it.
 
@@ -193,7 +198,10 @@ class UserServer(LoggingConfigurable):
         """
         return {
             "MADANG_LANG": self.language,
-            "MADANG_ENVIRONMENT": self.environment_name,
+            # an earlier version (`lab@0.0.9`) is the same environment: the person's own packages belong to both
+            "MADANG_ENVIRONMENT": self.environment_name.partition("@")[0],
+            # so that it is known which of a person's own packages nothing can use any more
+            "MADANG_ENVIRONMENTS": " ".join(self._every_environment()),
             "MADANG_SIZE": self.size_name,
             "MADANG_PEOPLE_URL": f"{public}/services/people",
             "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",

@@ -1,187 +1,35 @@
-"""``madang`` inside a user server: what a person added to the environment, and back to how it was.
+"""``madang`` inside a user server.
 
-madang env list
-madang env reset [NAME]
+madang env list|reset [NAME]      what a person added to the environment, and back to how it was
+madang space [clean [--yes]]      what takes room in the home, and room without loss
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Mapping
 
-from madang_lab.layer import Layer, bytes_of, layer_of, layers_of
-from madang_lab.shadows import Package, shadowed
-
-SENTENCES: dict[str, dict[str, str]] = {
-    "about": {
-        "en": "Your own packages in this environment.",
-        "ko": "이 실습 환경에 직접 설치한 패키지를 다룹니다.",
-    },
-    "about list": {
-        "en": "show your own packages and what they replace",
-        "ko": "직접 설치한 패키지와 그것이 대신하는 버전을 보여 줍니다",
-    },
-    "about reset": {
-        "en": "remove your own packages; the environment is as it was",
-        "ko": "직접 설치한 패키지를 모두 지워 실습 환경을 처음 상태로 되돌립니다",
-    },
-    "about name": {
-        "en": "which packages, as `madang env list` calls them (default: those of this environment)",
-        "ko": "지울 대상의 이름(`madang env list`에 나옵니다). 쓰지 않으면 이 실습 환경의 패키지를 지웁니다",
-    },
-    "none": {
-        "en": "You have not added any packages to this environment.",
-        "ko": "이 실습 환경에 직접 설치한 패키지가 없습니다.",
-    },
-    "instead": {"en": "instead of {version}", "ko": "{version} 대신 사용"},
-    "size": {"en": "{folder}: {mib} MiB", "ko": "{folder}: {mib} MiB"},
-    "unusable": {
-        "en": "These packages cannot be used now: the folder is damaged. Start a kernel or a terminal, which "
-        "repairs it; if this stays, run `madang env reset`.",
-        "ko": "폴더가 손상되어 지금은 이 패키지를 쓸 수 없습니다. 커널이나 터미널을 새로 시작하면 "
-        "복구됩니다. 그래도 그대로면 `madang env reset`을 실행해 주세요.",
-    },
-    "others": {
-        "en": "Not used here (another environment or another Python); `madang env reset NAME` removes one:",
-        "ko": "여기서는 쓰지 않는 것(다른 실습 환경이나 다른 파이썬 버전). "
-        "`madang env reset 이름`으로 지울 수 있습니다:",
-    },
-    "unknown": {
-        "en": "There is nothing called {name}. `madang env list` shows the names.",
-        "ko": "‘{name}’에 해당하는 것이 없습니다. 이름은 `madang env list`로 확인해 주세요.",
-    },
-    "removed": {
-        "en": "Removed {count} packages of your own. Restart running kernels.",
-        "ko": "직접 설치한 패키지 {count}개를 지웠습니다. 실행 중인 커널은 다시 시작해 주세요.",
-    },
-    "list kept": {
-        "en": "Their names are in {file}; `pip install -r {file}` brings them back.",
-        "ko": "지운 패키지의 이름은 {file}에 적어 두었습니다. "
-        "`pip install -r {file}`로 다시 설치할 수 있습니다.",
-    },
-    "stays": {
-        "en": "{path} cannot be removed ({why}).",
-        "ko": "지울 수 없습니다: {path} ({why})",
-    },
-}
-
-
-def said(environ: Mapping[str, str], sentence: str, **values: object) -> str:
-    """A sentence in the person's language (``MADANG_LANG``)."""
-    language = "en" if environ.get("MADANG_LANG") == "en" else "ko"
-    return SENTENCES[sentence][language].format(**values)
-
-
-def show(environ: Mapping[str, str], layer: Layer) -> list[str]:
-    """The lines of ``madang env list``."""
-    own = layer.own()
-    replaced = {one.name: one.instead_of for one in shadowed(own, layer.beneath(_names(own)))}
-    lines = []
-    for package in own:
-        line = f"{package.name} {package.version}"
-        if package.name in replaced:
-            line += f"  ({said(environ, 'instead', version=replaced[package.name])})"
-        lines.append(line)
-    if not own:
-        lines.append(said(environ, "none"))
-    if layer.made:
-        lines.append(_size(environ, layer.folder))
-        if not layer.usable:
-            lines.append(said(environ, "unusable"))
-    folder = layers_of(environ)
-    if others := sorted(p for p in _entries(folder) if p != layer.folder and p.is_dir()):
-        lines += ["", said(environ, "others"), *(_size(environ, p) for p in others)]
-    return lines
-
-
-def _size(environ: Mapping[str, str], folder: Path) -> str:
-    return said(environ, "size", folder=folder.name, mib=round(bytes_of(folder) / 2**20))
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError:
-        return []
-
-
-def _names(packages: Sequence[Package]) -> list[str]:
-    return [package.name for package in packages]
-
-
-def reset(environ: Mapping[str, str], layer: Layer, now: datetime) -> list[str]:
-    """Remove ``layer``, keep a list of what was in it, and make an empty one if it is this server's.
-
-    Raises:
-        OSError: it cannot be removed.
-    """
-    own = layer.own()
-    # gone at once for whatever starts now; the files follow
-    gone = layer.folder.with_name(f".gone-{layer.folder.name}")
-    _remove(gone)
-    layer.folder.rename(gone)
-    _remove(gone)
-    lines = [said(environ, "removed", count=len(own))]
-    if own:
-        file = layer.folder.with_name(f"{layer.folder.name}-{now:%Y%m%d-%H%M%S}.txt")
-        file.write_text("".join(f"{one.name}=={one.version}\n" for one in own), encoding="utf-8")
-        lines.append(said(environ, "list kept", file=file))
-    if layer == layer_of(environ, layer.prefix):
-        subprocess.run([str(layer.prefix / "bin" / "madang-layer"), "true"], check=False)
-    return lines
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+from madang_lab import env_command, space_command
 
 
 def parser_for(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The words that the command takes."""
     parser = argparse.ArgumentParser(prog="madang")
-    env = parser.add_subparsers(required=True, metavar="env").add_parser(
-        "env", help=said(environ, "about"), description=said(environ, "about")
-    )
-    words = env.add_subparsers(dest="word", required=True, metavar="list|reset")
-    words.add_parser("list", help=said(environ, "about list"))
-    removing = words.add_parser("reset", help=said(environ, "about reset"))
-    removing.add_argument("name", nargs="?", help=said(environ, "about name"))
+    commands = parser.add_subparsers(required=True, metavar="env|space")
+    for part in (env_command, space_command):
+        part.add_to(commands, environ)
     return parser
 
 
 def main() -> int:
     """The command; its exit status."""
-    environ = os.environ
-    chosen = parser_for(environ).parse_args()
-    layer = layer_of(environ)
-    if chosen.word == "list":
-        print("\n".join(show(environ, layer)))
-        return 0
-    if chosen.name:
-        names = [path.name for path in _entries(layers_of(environ)) if path.is_dir()]
-        if chosen.name not in names:
-            print(said(environ, "unknown", name=chosen.name), file=sys.stderr)
-            return 1
-        layer = Layer(layers_of(environ) / chosen.name, layer.prefix)
-    if not layer.made:
-        print(said(environ, "none"))
-        return 0
-    try:
-        lines = reset(environ, layer, datetime.now())
-    except OSError as error:
-        path = error.filename or layer.folder
-        print(said(environ, "stays", path=path, why=error.strerror), file=sys.stderr)
-        return 1
-    print("\n".join(lines))
-    return 0
+    # a name that the terminal's encoding lacks is no reason to fail
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # text, of the standard library
+    chosen = parser_for(os.environ).parse_args()
+    status: int = chosen.run(os.environ, chosen)
+    return status
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from pathlib import Path
 from madang_lab.shadows import Package, name_of
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+LAYERS = ".madang/packages"
+"""The folder in a home that holds all layers of a person."""
 STAND_IN = "madang"
 """What stands in ``INSTALLER`` of a stand-in (:mod:`madang_lab.uv`): no package of the person."""
 
@@ -77,15 +79,20 @@ def is_stand_in(one: Distribution) -> bool:
     return (one.read_text("INSTALLER") or "").strip() == STAND_IN
 
 
-def layers_of(environ: Mapping[str, str]) -> Path:
-    """The folder that holds all layers of a person."""
-    return Path(environ["HOME"]) / ".madang" / "packages"
+def home_of(environ: Mapping[str, str]) -> Path:
+    """The person's folder: ``MADANG_HOME`` in the rescue environment, where programs have another ``HOME``."""
+    return Path(environ.get("MADANG_HOME") or environ["HOME"])
+
+
+def layers_in(home: Path) -> Path:
+    """The folder that holds all layers in ``home``."""
+    return home / LAYERS
 
 
 def layer_of(environ: Mapping[str, str], prefix: Path | None = None) -> Layer:
-    """The layer of this server; ``bin/madang-layer`` names it by the same rule."""
+    """The layer of this server, in ``HOME``; ``bin/madang-layer`` names it by the same rule."""
     name = f"{environ.get('MADANG_ENVIRONMENT') or 'base'}-py{PYTHON.removeprefix('python')}"
-    return Layer(layers_of(environ) / name, prefix or Path(sys.prefix))
+    return Layer(layers_in(Path(environ["HOME"])) / name, prefix or Path(sys.prefix))
 
 
 def bytes_of(folder: Path) -> int:

@@ -191,7 +191,7 @@ def up(places: Places, root: Path, catalog: Catalog) -> None:
     sign_in_secret(places)  # the one that Madang cannot make by itself
     proxy = ensure_environments(root, catalog)
     list_contents(places, root, catalog)
-    tool = root / "build" / "env" / "tool" / "bin" / "python"
+    tool = envs.bin_of(root, "tool") / "python"
     carried_site.write(places.hub, carried_site.of_machine(os.environ, str(tool)))
     config = places.run / "supervisord.conf"
     text = supervisor_config(places, root, proxy)

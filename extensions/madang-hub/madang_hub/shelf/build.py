@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from madang_hub.catalog import OUTSIDE_PARENT, Catalog, CatalogError
+from madang_hub.catalog import OUTSIDE_PARENT, TABLE, Catalog, CatalogError
 from madang_hub.deploy import envs, lab_extension
 from madang_hub.shelf import plan, site
 from madang_hub.shelf.explain import explain
@@ -93,7 +93,7 @@ def _build_one(
     parent = catalog.reference(image.parent) if image.parent in catalog.images else image.parent
     origin = Origin(parent, revision_of(root, catalog, name), fingerprint, datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="madang-build-") as folder:
-        python = str(root / "build" / "env" / "tool" / "bin" / "python")
+        python = str(envs.bin_of(root, "tool") / "python")
         secrets = site.secrets(Path(folder), environ, python)
         lock = (root / image.locks[0]).read_text(encoding="utf-8") if image.locks else ""
         wheels = site.wheels(lock, environ, python)
@@ -176,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = list(sys.argv[1:] if argv is None else argv)
     root = Path(__file__).resolve().parents[4]
     try:
-        catalog = Catalog.load(root / "images" / "images.toml")
+        catalog = Catalog.load(root / TABLE)
         for built in build(catalog, root, names or None):
             print(built)
     except (BuildError, CatalogError, plan.UnknownImage) as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from madang_hub.catalog import Catalog
+from madang_hub.deploy import envs
 from madang_hub.shelf import site
 from madang_hub.shelf.explain import explain
 from madang_hub.shelf.labels import INPUTS
@@ -74,7 +75,7 @@ def build(wanted: Wanted, catalog: Catalog, root: Path, environ: Mapping[str, st
         files.mkdir()
         for name, text in context(wanted).items():
             (files / name).write_text(text, encoding="utf-8")
-        python = str(root / "build" / "env" / "tool" / "bin" / "python")
+        python = str(envs.bin_of(root, "tool") / "python")
         secrets = site.secrets(Path(folder), environ, python)
         done = _run(
             [

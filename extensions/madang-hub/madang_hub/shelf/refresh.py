@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from madang_hub.catalog import Catalog
+from madang_hub.catalog import TABLE, Catalog
 from madang_hub.shelf import plan
 from madang_hub.shelf.differences import Lock, Report, npm_lock, python_lock
 
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path(__file__).resolve().parents[4]
     compared = compare(root)
     report = Report.of({title_of(path): compared[path] for path in sorted(compared, key=title_of)})
-    catalog = Catalog.load(root / "images" / "images.toml")
+    catalog = Catalog.load(root / TABLE)
     sys.stdout.write(report.text(rebuilt(catalog, compared), markdown=args.markdown))
     return 0
 
