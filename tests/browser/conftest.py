@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browser.visitor import LOCALES, Language, Visitor
 from conftest import missing
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from support.deployment import Deployment
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -25,6 +25,9 @@ FLAGS = (
 )
 
 Visit = Callable[..., Visitor]
+
+# tests share a machine of two cores; the 5 s that Playwright waits by itself are for a free one
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,8 @@ def sees_the_run(person: Visitor) -> None:
     page = person.page
     person.go_home()
     page.locator("header").get_by_role("link", name=person.word("experiments")).click()
-    page.wait_for_url(re.compile(r"/services/mlflow/"))
+    # at the own workspace, without a question
+    page.wait_for_url(re.compile(rf"/services/mlflow/#/experiments\?workspace=u-{person.name}"))
     experiment = page.get_by_role("link", name=person.name, exact=True).first
     expect(experiment).to_be_visible()
     person.picture("experiments", full_page=False)

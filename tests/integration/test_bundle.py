@@ -44,6 +44,7 @@ def test_nothing_stays_of_a_bundle_that_was_interrupted(engine: object, tmp_path
     place = tmp_path / "out"
     place.mkdir()
     words = [str(ROOT / "scripts" / "madang"), "bundle", "create", str(place / "madang.tar")]
+    words += ["--only", ""]
     with subprocess.Popen(
         words, env=deployment.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as making:
@@ -52,7 +53,7 @@ def test_nothing_stays_of_a_bundle_that_was_interrupted(engine: object, tmp_path
             assert making.poll() is None, making.communicate()[0]
             return any(part.stat().st_size > 2**20 for part in place.glob(".*.part"))
 
-        wait_for(begun, "the bundle to grow")
+        wait_for(begun, "the bundle to grow", 180)
         making.terminate()
         said = making.communicate(timeout=60)[0]
     assert making.returncode == 1

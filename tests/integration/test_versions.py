@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -32,9 +33,10 @@ Starts(Database(places.database_url("hub"))).note(Start("{name}", "lab", "{relea
 
 @pytest.fixture(scope="module")
 def release(server_mode: Deployment, engine: docker.DockerClient) -> Iterator[str]:
-    """A superseded version of ``lab``: the same image under another tag."""
+    """A superseded version of ``lab``: an image of its own, so that no other test's containers are its."""
     name = f"0.0.0-{server_mode.instance}"
-    engine.images.get(TABLE.reference("lab")).tag("madang/lab", name)
+    text = f"FROM {TABLE.reference('lab')}\nLABEL madang.test={name}\n"
+    engine.images.build(fileobj=io.BytesIO(text.encode()), tag=f"madang/lab:{name}", rm=True)
     installed = Installed(server_mode.data / "environments")
     present = next(v for v in installed.load() if v.environment == "lab")
     assert (present.release, present.superseded) == (TABLE.release, None), "madang up notes it"

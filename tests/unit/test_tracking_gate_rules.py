@@ -3,7 +3,7 @@
 import pytest
 
 from madang_mlflow import pages
-from madang_mlflow.gate import Request, bearer, same_site
+from madang_mlflow.exchange import Request, bearer, same_site
 
 
 def request(method: str, **headers: str) -> Request:

@@ -94,10 +94,16 @@ IDLE_SCOPES: dict[str, str] = {
 }
 """Scopes of the idle culler. Neither who people are nor their activity elsewhere is asked for."""
 
+TRACKING_SCOPES: dict[str, str] = {
+    "read:groups": "tell who is in a class, so that its mentors may read those people's runs",
+}
+"""Scopes of the tracking server's gate. Who somebody is, it learns from that person's own token."""
+
 SERVICE_SCOPES: dict[str, Mapping[str, str]] = {
     "operator": OPERATOR_SCOPES,
     PEOPLE_SERVICE: PEOPLE_SCOPES,
     IDLE_SERVICE: IDLE_SCOPES,
+    TRACKING_SERVICE: TRACKING_SCOPES,
 }
 """Every service with a token of its own that may do something: its name and its scopes."""
 

@@ -19,6 +19,7 @@ from madang_hub.catalog import Catalog, Choice
 from madang_hub.homes import LOW_SPACE, USER_GID, USER_UID, DiskFullError, HomeError, ensure_home
 from madang_hub.options import StartRefused
 from madang_hub.shelf.offering import Shelf
+from madang_hub.tracking import workspace_of
 from madang_hub.web.i18n import gettext_for
 
 REMEMBERED = {
@@ -194,7 +195,7 @@ class UserServer(LoggingConfigurable):
     def environment_at(self, public: str) -> dict[str, str]:
         """The server's variables beside JupyterHub's own; ``public`` is the proxy's address as it reaches it.
 
-        Tracking takes the server's own token.
+        Tracking takes the server's own token and logs to the person's own workspace.
         """
         return {
             "MADANG_LANG": self.language,
@@ -206,6 +207,7 @@ class UserServer(LoggingConfigurable):
             "MADANG_PEOPLE_URL": f"{public}/services/people",
             "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
             "MLFLOW_TRACKING_TOKEN": self.api_token,
+            "MLFLOW_WORKSPACE": workspace_of(self.user.name),
             "MLFLOW_EXPERIMENT_NAME": self.user.name,
             **index_environment(self.package_index),
         }

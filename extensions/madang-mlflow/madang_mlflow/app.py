@@ -4,10 +4,13 @@ import os
 from typing import Any
 
 from madang_mlflow import session, settings
-from madang_mlflow.gate import App, Gate
+from madang_mlflow.classes import Classes
+from madang_mlflow.exchange import App
+from madang_mlflow.gate import Gate
 from madang_mlflow.hub import Hub
 from madang_mlflow.identity import Directory
 from madang_mlflow.routes import allow_list
+from madang_mlflow.store import Store
 
 
 def create_app() -> Gate:
@@ -33,6 +36,8 @@ def build(app: App, config: settings.Settings) -> Gate:
         app,
         hub=hub,
         directory=Directory(hub.owner, hub.may_enter, config.times),
+        classes=Classes(hub.people, config.times),
+        store=Store(),
         sessions=session.Sessions(
             fernet=session.keys(list(config.cookie_secrets)),
             name=config.client_id,

@@ -17,6 +17,7 @@ _LOOKED_AT = re.compile(
     r"/(?:ajax-)?api/(?:2\.0/mlflow/experiments/create|[23]\.0/mlflow/traces(?:/[^/]+(?:/tags)?)?)"
 )
 _TAG = "mlflow.artifactLocation"
+_METRICS = re.compile(r"/(?:ajax-)?api/2\.0/mlflow/runs/log-(?:metric|batch)")
 
 
 class RefusedBodyError(Exception):
@@ -26,6 +27,42 @@ class RefusedBodyError(Exception):
 def looked_at(method: str, path: str) -> bool:
     """Whether the body of a request must be read before it may pass (`checked`)."""
     return method in ("POST", "PATCH") and _LOOKED_AT.fullmatch(path) is not None
+
+
+def names_models(method: str, path: str) -> bool:
+    """Whether the body of a request may name models that a metric belongs to (`models_in`)."""
+    return method == "POST" and _METRICS.fullmatch(path) is not None
+
+
+def models_in(body: bytes) -> frozenset[str]:
+    """The logged models that metrics in a body are written to.
+
+    MLflow writes a metric to any model whose id it is given, whoever's it is. Bodies that name none
+    (nearly all) are not parsed: this is the path of every ``log_metric``.
+
+    Raises:
+        RefusedBodyError: it cannot be read.
+    """
+    if b"\0" in body:  # UTF-16, in which the words below look different
+        raise RefusedBodyError("The request's body must be UTF-8.")
+    if b"model" not in body.lower() and b"\\u" not in body:
+        return frozenset()
+    found: set[str] = set()
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, value in items:
+            if key.replace("_", "").lower() == "modelid" and value is not None:
+                found.add(str(value))
+        return dict(items)
+
+    try:
+        content = json.loads(body, object_pairs_hook=pairs)
+        if isinstance(content, str):
+            json.loads(content, object_pairs_hook=pairs)
+    except (ValueError, RecursionError) as error:
+        raise RefusedBodyError("The request's body is not JSON.") from error
+    found.discard("")
+    return frozenset(found)
 
 
 def checked(body: bytes) -> bytes:
@@ -49,6 +86,7 @@ def checked(body: bytes) -> bytes:
         raise RefusedBodyError(
             "Artifact locations are chosen by the server: leave artifact_location out."
         )
+    _forget_assessment_ids(content)
     return json.dumps(content).encode()
 
 
@@ -68,3 +106,20 @@ def _chooses_location(content: Any) -> bool:
                     return True
                 pending.append(value)
     return False
+
+
+def _forget_assessment_ids(content: Any) -> None:
+    """Let MLflow number the assessments that come with a trace.
+
+    It takes the id that it is given, and an assessment of this id that another trace has, whoever's
+    it is, would be moved here and overwritten.
+    """
+    pending = [content]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, dict):
+            for key in [key for key in item if key.replace("_", "").lower() == "assessmentid"]:
+                del item[key]
+            pending.extend(item.values())

@@ -1,18 +1,35 @@
 """The gate: a pure ASGI application in front of MLflow's.
 
 Each request goes through, in this order: host → prefix → odd path → identity → scope and kind →
-origin (for cookies) → list of open routes → body. Only then MLflow sees it, without prefix,
-credentials or any header that is not on a short list.
+origin (for cookies) → list of open routes → workspace and right → body. Only then MLflow sees it,
+without prefix, credentials or any header that is not on a short list, and with one workspace.
 """
 
 import asyncio
+import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 from urllib.parse import parse_qs, unquote
 
-from madang_mlflow import bodies, pages, paths
+from madang_mlflow import bodies, pages, paths, workspaces
+from madang_mlflow.classes import Classes
+from madang_mlflow.exchange import (
+    App,
+    Event,
+    Headers,
+    Receive,
+    Request,
+    Send,
+    answer,
+    bearer,
+    read,
+    redirect,
+    replaying,
+    response_headers,
+    same_site,
+    set_cookie,
+)
 from madang_mlflow.identity import (
     CodeRefusedError,
     Directory,
@@ -21,17 +38,11 @@ from madang_mlflow.identity import (
     Unsure,
 )
 from madang_mlflow.pages import Message
-from madang_mlflow.routes import FILES, AllowList
+from madang_mlflow.routes import FILES, WORKSPACES, AllowList, changes
 from madang_mlflow.session import Sessions, read_cookies
 from madang_mlflow.settings import Hosts
 
 log = logging.getLogger("madang.tracking")
-
-Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
-App = Callable[[Event, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 #: The request headers that MLflow sees. Anything else could pretend to be an identity, a
 #: workspace, another host or another path to some layer below.
@@ -41,12 +52,8 @@ PASSED_HEADERS = frozenset(
     b"if-unmodified-since cache-control".split()
 )
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_OWN_PAGE_HEADERS: Headers = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-]
+#: Names the workspace: to the gate, which checks it, and then to MLflow, which stays in it.
+WORKSPACE_HEADER = b"x-mlflow-workspace"
 
 
 class HubCalls(Protocol):
@@ -65,59 +72,14 @@ class HubCalls(Protocol):
         """Close connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request's line and headers, as the gate looks at them."""
+class StoreCalls(Protocol):
+    """What the gate asks of MLflow's stores (`madang_mlflow.store.Store`)."""
 
-    method: str
-    raw_path: bytes
-    query: bytes
-    headers: Headers
+    async def ensure(self, workspace: str, experiment: str | None) -> None:
+        """Make a workspace, and an experiment in it, unless they are there."""
 
-    @classmethod
-    def of(cls, scope: Event) -> "Request":
-        """Read an ASGI scope; servers that keep no raw path are not supported."""
-        raw_path: bytes = scope["raw_path"]
-        return cls(scope["method"], raw_path, scope["query_string"], list(scope["headers"]))
-
-    def all(self, name: bytes) -> list[bytes]:
-        """All values of a header (its name in lower case)."""
-        return [value for key, value in self.headers if key == name]
-
-    def one(self, name: bytes) -> str:
-        """A header's first value, or an empty text."""
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
-
-    @property
-    def navigates(self) -> bool:
-        """Whether this is a person opening a page (and not a script or a program)."""
-        if self.method not in ("GET", "HEAD") or self.all(b"authorization"):
-            return False
-        mode = self.one(b"sec-fetch-mode")
-        return mode == "navigate" if mode else "text/html" in self.one(b"accept")
-
-
-def bearer(header: str) -> str:
-    """The token in an Authorization header's value; empty if there is none."""
-    scheme, _, token = header.strip().partition(" ")
-    return token.strip() if scheme.lower() in ("bearer", "token") else ""
-
-
-def same_site(request: Request, scheme: str) -> bool:
-    """Whether a request that carries a cookie was made by this site's own pages, or by hand.
-
-    A change needs proof: ``Sec-Fetch-Site: same-origin``, or an ``Origin`` that is the host which
-    was asked (and which the gate knows, by then). What only reads is refused when a browser says that
-    another site's page reads it; opening a page by a link is allowed.
-    """
-    site, origin = request.one(b"sec-fetch-site"), request.one(b"origin").lower()
-    if origin and origin != f"{scheme}://{request.one(b'host').lower()}":
-        return False
-    if request.method in _SAFE:
-        if site in ("", "same-origin", "none"):
-            return True
-        return request.navigates and request.one(b"sec-fetch-dest") in ("", "document")
-    return site == "same-origin" or (site == "" and origin != "")
+    async def has_model(self, workspace: str, model: str) -> bool:
+        """Whether a logged model's id is one of this workspace's."""
 
 
 class Gate:
@@ -129,6 +91,8 @@ class Gate:
         *,
         hub: HubCalls,
         directory: Directory,
+        classes: Classes,
+        store: StoreCalls,
         sessions: Sessions,
         routes: AllowList,
         prefix: str,
@@ -140,6 +104,8 @@ class Gate:
         self._app = app
         self._hub = hub
         self._directory = directory
+        self._classes = classes
+        self._store = store
         self._sessions = sessions
         self._routes = routes
         self._prefix = prefix
@@ -178,20 +144,25 @@ class Gate:
             await self._say(request, send, refusal)
             return
         if raw == prefix[:-1]:
-            await _redirect(send, self._prefix, [])
+            await redirect(send, self._prefix, [])
             return
         if raw == prefix + b"oauth_callback" and request.method == "GET":
             await self._callback(request, send)
             return
         inner_raw = raw[len(prefix) - 1 :]
         inner = unquote(inner_raw.decode("ascii"), errors="strict")
-        if await self._admitted(request, inner, send):
-            if bodies.looked_at(request.method, inner):
-                replay = await self._checked_body(request, receive, send)
-                if replay is None:
-                    return
-                request, receive = replay
-            await self._pass(scope, request, inner_raw, inner, receive, send)
+        caller = await self._admitted(request, inner, send)
+        if caller is None:
+            return
+        workspace = await self._workspace(request, inner, caller, send)
+        if workspace is None:
+            return
+        if bodies.looked_at(request.method, inner) or bodies.names_models(request.method, inner):
+            replay = await self._checked_body(request, inner, workspace, receive, send)
+            if replay is None:
+                return
+            request, receive = replay
+        await self._pass(scope, request, inner_raw, inner, receive, send, workspace)
 
     def _before_identity(self, request: Request) -> Message | None:
         hosts = request.all(b"host")
@@ -207,8 +178,8 @@ class Gate:
             return pages.ODD_PATH
         return None
 
-    async def _admitted(self, request: Request, inner: str, send: Send) -> bool:
-        """Whether the caller may make this request; if not, the answer has been sent."""
+    async def _admitted(self, request: Request, inner: str, send: Send) -> Identity | None:
+        """Who may make this request; None if nobody may, and then the answer has been sent."""
         by_header = bool(request.all(b"authorization"))
         cookies = {} if by_header else read_cookies(request.all(b"cookie"))
         # A header never falls back to the cookie: a script that sends its own is taken by it.
@@ -220,10 +191,10 @@ class Gate:
         verdict = await self._directory.identify(token) if token else Unsure.REFUSED
         if verdict is Unsure.UNREACHABLE:
             await self._hub_away(request, send, by_header)
-            return False
+            return None
         if not isinstance(verdict, Identity):
             await self._sign_in(request, cookies, send)
-            return False
+            return None
         if not verdict.may_enter:
             refusal = pages.NOT_ALLOWED
         elif not by_header and not same_site(request, self._scheme):
@@ -231,16 +202,74 @@ class Gate:
         elif not self._routes.open(request.method, inner):
             refusal = pages.CLOSED
         else:
-            return True
-        log.info("Refused %s %s for %s: %s", request.method, inner, verdict.name, refusal.status)
+            return verdict
+        await self._refuse(request, inner, verdict, send, refusal)
+        return None
+
+    async def _refuse(
+        self, request: Request, inner: str, caller: Identity, send: Send, refusal: Message
+    ) -> None:
+        log.info("Refused %s %s for %s: %s", request.method, inner, caller.name, refusal.status)
         await self._say(request, send, refusal)
-        return False
+
+    async def _access(self, caller: Identity, wanted: str | None) -> workspaces.Access:
+        """What the caller may use. Who is in a class is asked only where it can matter."""
+        given = workspaces.access(caller.name, caller.groups)
+        mentored = workspaces.mentored(caller.groups)
+        if not mentored or (wanted in given.rights):
+            return given
+        people = await self._classes.people(mentored)
+        return workspaces.access(caller.name, caller.groups, people)
+
+    async def _workspace(
+        self, request: Request, inner: str, caller: Identity, send: Send
+    ) -> str | None:
+        """The workspace that the request is for; None when the answer has been sent."""
+        try:
+            wanted = workspaces.asked_for(request.all(WORKSPACE_HEADER))
+            listed = WORKSPACES.fullmatch(inner)
+            if listed:
+                found = workspaces.listing(await self._access(caller, None))
+                await self._say_workspaces(request, inner, caller, send, found, listed["name"])
+                return None
+            home = workspaces.home_of(caller.name)
+            given = await self._access(caller, wanted or home)
+            workspace, right = workspaces.chosen(wanted, given)
+        except workspaces.OddWorkspaceError:
+            await self._refuse(request, inner, caller, send, pages.ODD_WORKSPACE)
+            return None
+        except workspaces.ForeignWorkspaceError:
+            await self._refuse(request, inner, caller, send, pages.FOREIGN_WORKSPACE)
+            return None
+        if right is not workspaces.Right.WRITE and changes(request.method, inner):
+            await self._refuse(request, inner, caller, send, pages.READ_ONLY)
+            return None
+        await self._store.ensure(workspace, caller.name if workspace == home else None)
+        return workspace
+
+    async def _say_workspaces(
+        self,
+        request: Request,
+        inner: str,
+        caller: Identity,
+        send: Send,
+        found: Sequence[dict[str, str]],
+        name: str | None,
+    ) -> None:
+        if name is None:
+            content = json.dumps({"workspaces": found}).encode()
+        elif one := [item for item in found if item["name"] == name]:
+            content = json.dumps({"workspace": one[0]}).encode()
+        else:
+            await self._refuse(request, inner, caller, send, pages.FOREIGN_WORKSPACE)
+            return
+        await answer(send, 200, content, b"application/json", [])
 
     async def _sign_in(self, request: Request, cookies: dict[str, str], send: Send) -> None:
         """Nobody is signed in: browsers go to the Hub, others hear 401."""
         extra: Headers = []
         if self._sessions.name in cookies:
-            extra.append(_set_cookie(self._sessions.clear_session()))
+            extra.append(set_cookie(self._sessions.clear_session()))
         if not request.navigates:
             await self._say(request, send, pages.SIGN_IN, extra)
             return
@@ -249,9 +278,9 @@ class Gate:
             target += "?" + request.query.decode("latin-1")
         verifier, challenge, method = self._hub.new_challenge()
         pending, cookie = self._sessions.begin(paths.safe_next(target, self._prefix), verifier)
-        extra += [_set_cookie(old) for old in self._sessions.sweep(cookies)]
-        extra.append(_set_cookie(cookie))
-        await _redirect(send, self._hub.authorize_url(pending.state, challenge, method), extra)
+        extra += [set_cookie(old) for old in self._sessions.sweep(cookies)]
+        extra.append(set_cookie(cookie))
+        await redirect(send, self._hub.authorize_url(pending.state, challenge, method), extra)
 
     async def _callback(self, request: Request, send: Send) -> None:
         """The browser comes back from the Hub."""
@@ -262,7 +291,7 @@ class Gate:
         if pending is None:
             await self._say(request, send, pages.LOGIN_LOST)
             return
-        done = [_set_cookie(self._sessions.clear_state(pending.state))]
+        done = [set_cookie(self._sessions.clear_state(pending.state))]
         if len(codes) != 1:  # the Hub said no, or the person did
             await self._say(request, send, pages.NOT_ALLOWED, done)
             return
@@ -275,8 +304,8 @@ class Gate:
         except CodeRefusedError:
             await self._say(request, send, pages.LOGIN_LOST, done)
             return
-        done.append(_set_cookie(self._sessions.write_session(token)))
-        await _redirect(send, paths.safe_next(pending.next, self._prefix), done)
+        done.append(set_cookie(self._sessions.write_session(token)))
+        await redirect(send, paths.safe_next(pending.next, self._prefix), done)
 
     async def _hub_away(self, request: Request, send: Send, by_header: bool) -> None:
         """MLflow's client retries every call on 429, but only some on 503."""
@@ -287,9 +316,9 @@ class Gate:
         await self._say(request, send, message, retry)
 
     async def _checked_body(
-        self, request: Request, receive: Receive, send: Send
+        self, request: Request, inner: str, workspace: str, receive: Receive, send: Send
     ) -> tuple[Request, Receive] | None:
-        body = await _read(receive, bodies.MAX_BYTES)
+        body = await read(receive, bodies.MAX_BYTES)
         if body is None:
             await self._say(request, send, pages.TOO_LARGE)
             return None
@@ -297,25 +326,22 @@ class Gate:
             await self._say(request, send, pages.PACKED)
             return None
         try:
+            if bodies.names_models(request.method, inner):
+                for model in bodies.models_in(body):
+                    if not await self._store.has_model(workspace, model):
+                        raise bodies.RefusedBodyError("There is no such model in this workspace.")
+                return request, replaying(body, receive)
             checked = bodies.checked(body)
         except bodies.RefusedBodyError as refusal:
             content = pages.document(400, str(refusal))
-            await _answer(send, 400, content, b"application/json", [])
+            await answer(send, 400, content, b"application/json", [])
             return None
         dropped = (b"content-length", b"transfer-encoding", b"content-type")
         headers = [pair for pair in request.headers if pair[0] not in dropped]
         headers.append((b"content-length", str(len(checked)).encode()))
         headers.append((b"content-type", b"application/json"))
-        sent = False
-
-        async def replay() -> Event:
-            nonlocal sent
-            if sent:
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": checked, "more_body": False}
-
-        return Request(request.method, request.raw_path, request.query, headers), replay
+        replayed = Request(request.method, request.raw_path, request.query, headers)
+        return replayed, replaying(checked, receive)
 
     async def _pass(
         self,
@@ -325,17 +351,19 @@ class Gate:
         path: str,
         receive: Receive,
         send: Send,
+        workspace: str | None = None,
     ) -> None:
         """Hand a request that was let in on to MLflow."""
         inner = dict(scope)
         inner["path"], inner["raw_path"], inner["root_path"] = path, raw_path, ""
         passed = [pair for pair in request.headers if pair[0] in PASSED_HEADERS]
-        inner["headers"] = [self._host_header, *passed]
+        place = [(WORKSPACE_HEADER, workspace.encode("ascii"))] if workspace else []
+        inner["headers"] = [self._host_header, *place, *passed]
         is_file = FILES.fullmatch(path) is not None
 
         async def cleaned(event: Event) -> None:
             if event["type"] == "http.response.start":
-                event = {**event, "headers": _response_headers(event["headers"], path, is_file)}
+                event = {**event, "headers": response_headers(event["headers"], path, is_file)}
             await send(event)
 
         await self._app(inner, receive, cleaned)
@@ -353,55 +381,4 @@ class Gate:
         else:
             content, headers = pages.document(message.status, message.en), []
             kind = b"application/json"
-        await _answer(send, message.status, content, kind, [*headers, *(extra or [])])
-
-
-def _response_headers(headers: Headers, path: str, is_file: bool) -> Headers:
-    """MLflow's response headers without those that would open it to other sites' pages."""
-    kept = [
-        (name, value)
-        for name, value in headers
-        if not name.lower().startswith(b"access-control-") and name.lower() != b"set-cookie"
-    ]
-    names = {name.lower() for name, _ in kept}
-    if is_file:
-        # A file that somebody logged may be a page with a script: it must not run as this host.
-        kept.append((b"content-security-policy", b"sandbox; default-src 'none'; img-src data:"))
-    if b"cache-control" not in names and not path.startswith("/static-files/"):
-        kept.append((b"cache-control", b"no-store"))
-    return kept
-
-
-def _set_cookie(value: str) -> tuple[bytes, bytes]:
-    return (b"set-cookie", value.encode("latin-1"))
-
-
-async def _read(receive: Receive, limit: int) -> bytes | None:
-    """A whole body; None if it is longer than the limit."""
-    chunks: list[bytes] = []
-    size, more = 0, True
-    while more:
-        event = await receive()
-        chunk = event.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-        more = event["type"] == "http.request" and event.get("more_body", False)
-    return b"".join(chunks)
-
-
-async def _redirect(send: Send, location: str, extra: Headers) -> None:
-    headers = [(b"location", location.encode("latin-1")), *extra]
-    await _answer(send, 302, b"", b"text/plain", headers)
-
-
-async def _answer(send: Send, status: int, content: bytes, kind: bytes, extra: Headers) -> None:
-    headers = [
-        (b"content-type", kind),
-        (b"content-length", str(len(content)).encode()),
-        *_OWN_PAGE_HEADERS,
-        *extra,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+        await answer(send, message.status, content, kind, [*headers, *(extra or [])])

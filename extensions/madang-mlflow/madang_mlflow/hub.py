@@ -5,9 +5,10 @@ This is where JupyterHub's types (none) end.
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from jupyterhub.httpclient import JupyterHubHTTPClient
+from aiohttp import ClientError
+from jupyterhub.httpclient import JupyterHubHTTPClient, fetch
 from jupyterhub.services.auth import HubOAuth, check_scopes
 from tornado.web import HTTPError
 
@@ -20,6 +21,8 @@ class Hub:
 
     def __init__(self, settings: Settings) -> None:
         self._scope = settings.scope
+        self._api_url = settings.api_url
+        self._token = settings.api_token
         self._oauth: Any = HubOAuth(
             api_url=settings.api_url,
             api_token=settings.api_token,
@@ -44,6 +47,24 @@ class Hub:
         except HTTPError as error:
             raise HubUnreachableError(error.log_message or str(error)) from error
         return model
+
+    async def people(self, group: str) -> frozenset[str]:
+        """Who is in a group; nobody, if there is no such group.
+
+        Raises:
+            HubUnreachableError: no answer, or an answer that says nothing about the group.
+        """
+        url = f"{self._api_url}/groups/{quote(group, safe='')}"
+        headers = {"Authorization": f"token {self._token}"}
+        try:
+            reply = await fetch(url, headers=headers, raise_for_status=False)
+            if reply.status == 404:
+                return frozenset()
+            if reply.status != 200:
+                raise HubUnreachableError(f"it answered {reply.status} about a group")
+            return frozenset(map(str, (await reply.json())["users"]))
+        except (ClientError, OSError, ValueError, KeyError) as error:
+            raise HubUnreachableError(str(error)) from error
 
     def may_enter(self, scopes: frozenset[str]) -> bool:
         """Whether scopes open this service."""

@@ -32,11 +32,13 @@ class Identity:
         name: the Hub's user name.
         kind: ``user`` or ``service``.
         may_enter: holds the scope that opens this service.
+        groups: the person's groups at the Hub.
     """
 
     name: str
     kind: str
     may_enter: bool
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ class Directory:
     def _read(self, model: Mapping[str, Any]) -> Identity:
         try:
             name, kind, scopes = model["name"], model["kind"], frozenset(model["scopes"])
+            groups = frozenset(map(str, model.get("groups") or ()))  # none known: no team's rights
         except (KeyError, TypeError) as error:
             raise HubUnreachableError(f"its answer lacks {error}") from error
-        return Identity(str(name), str(kind), kind == "user" and self._may_enter(scopes))
+        may_enter = kind == "user" and self._may_enter(scopes)
+        return Identity(str(name), str(kind), may_enter, groups)

@@ -78,6 +78,22 @@ CLOSED = Message(
     "This function of MLflow is not open on this server.",
     "이 서버에서는 사용할 수 없는 MLflow 기능입니다.",
 )
+ODD_WORKSPACE = Message(
+    400,
+    "X-MLFLOW-WORKSPACE must be given once and be the name of a workspace.",
+    "작업 공간(X-MLFLOW-WORKSPACE)은 한 번만, 올바른 이름으로 보내야 합니다.",
+)
+FOREIGN_WORKSPACE = Message(
+    403,
+    "There is no such workspace, or it is not yours to use: choose one from the list of "
+    "workspaces, or leave MLFLOW_WORKSPACE out for your own.",
+    "그런 작업 공간이 없거나 사용할 권한이 없습니다. 목록에서 다른 작업 공간을 골라 주세요.",
+)
+READ_ONLY = Message(
+    403,
+    "You may look at this workspace but not change it: choose your own to log or edit.",
+    "이 작업 공간은 볼 수만 있습니다. 기록하거나 고치려면 자신의 작업 공간을 골라 주세요.",
+)
 TOO_LARGE = Message(
     413,
     "The request is too large: send less at once.",

@@ -10,7 +10,9 @@ Closed on purpose, and why:
 - ``gateway``, ``gateway-proxy`` (but for its empty list), ``assistant``, ``mcp-servers``: reach
   out to other hosts, or hold other people's keys.
 - ``webhooks``: make the server call addresses that a user chose.
-- ``users``, ``roles``, ``permissions``, ``workspaces``: people and rights come from the Hub.
+- ``users``, ``roles``, ``permissions``: people and rights come from the Hub.
+- ``workspaces``, but for the list, which the gate answers itself (`WORKSPACES`): they are made on
+  first use, from what the Hub says.
 - ``demo``: writes and deletes for everybody.
 - presigned and multipart transfers: only object storage has them.
 - ``ui-telemetry`` (POST): nothing about users leaves this server.
@@ -37,6 +39,9 @@ PAGES = (
 #: Open below ``/api`` (the client) and ``/ajax-api`` (MLflow's pages).
 CLIENT_AND_UI = (
     "GET /3.0/mlflow/server-info",
+    # answered by the gate, never by MLflow, which would name everybody's
+    "GET /3.0/mlflow/workspaces",
+    "GET /3.0/mlflow/workspaces/{id}",
     # experiments
     "POST /2.0/mlflow/experiments/create",
     "POST /2.0/mlflow/experiments/delete",
@@ -163,6 +168,19 @@ UI_ONLY = (
     "GET /2.0/mlflow/gateway-proxy",
 )
 
+#: The list of workspaces, which the gate answers.
+WORKSPACES = re.compile(r"/(?:ajax-)?api/3\.0/mlflow/workspaces(?:/(?P<name>[^/]+))?", re.DOTALL)
+
+#: What reads although it is a POST. Everything else that is not a GET changes something.
+READS_BY_POST = re.compile(
+    # GraphQL has no field that changes anything (test_tracking_gate.py reads its schema)
+    r"/graphql"
+    r"|/(?:ajax-)?api/2\.0/mlflow/(?:experiments/search(?:-datasets)?|runs/search"
+    r"|logged-models/search|registered-models/get-latest-versions)"
+    r"|/(?:ajax-)?api/3\.0/mlflow/(?:traces/(?:batchGetInfos|calculate-filter-correlation|metrics"
+    r"|search)|datasets/search)"
+)
+
 #: Answers that are files a user made: a browser must not run them as pages of this host.
 FILES = re.compile(
     r"/get-artifact|/model-versions/get-artifact"
@@ -171,6 +189,13 @@ FILES = re.compile(
     r"|/ajax-api/2\.0/mlflow/logged-models/[^/]+/artifacts/files",
     re.DOTALL,
 )
+
+
+def changes(method: str, path: str) -> bool:
+    """Whether an open route may change something."""
+    if method in ("GET", "HEAD"):
+        return False
+    return method != "POST" or READS_BY_POST.fullmatch(path) is None
 
 
 class AllowList:

@@ -18,7 +18,9 @@ INSISTED = (
     ("MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", "false", "scorers are users' code"),
     ("MLFLOW_SERVER_ENABLE_GRAPHQL_AUTH", "true", "GraphQL must never be the unguarded door"),
     ("MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "false", "it checks hosts and origins"),
-    ("MLFLOW_ENABLE_WORKSPACES", "false", "this gate does not check workspaces yet"),
+    ("MLFLOW_ENABLE_WORKSPACES", "true", "without workspaces everybody sees everybody's runs"),
+    ("MLFLOW_WORKSPACE", "", "a workspace for requests that name none must come from the gate"),
+    ("MLFLOW_WORKSPACE_STORE_URI", "", "the gate makes workspaces in the tracking database"),
     ("MLFLOW_DEPLOYMENTS_TARGET", "", "the gateway proxy would send users' requests to it"),
     ("MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES", "", "the server must not fetch from hosts"),
 )

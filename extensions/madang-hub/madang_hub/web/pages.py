@@ -15,6 +15,7 @@ from madang_hub.options import person_of
 from madang_hub.places import PEOPLE_PREFIX, TRACKING_SERVICE
 from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf
+from madang_hub.tracking import workspace_of
 from madang_hub.web.i18n import Translations, language_of_handler
 from madang_hub.web.static_files import STATIC, MadangStaticFiles
 
@@ -52,6 +53,8 @@ def install(c: Any, settings: Settings, shelf: Shelf) -> None:
     )
     _update(c, "template_vars", {"picker": lambda user: lambda spawner: picker(shelf, spawner)})
     _update(c, "template_vars", {"tracking_service": TRACKING_SERVICE})
+    # MLflow's pages open at the workspace that the link names
+    _update(c, "template_vars", {"workspace_of": lambda user: workspace_of})
     _update(
         c,
         "tornado_settings",

@@ -22,6 +22,7 @@ from madang_hub.people.service.hub import HubAwayError, HubRefusedError
 from madang_hub.people.service.parts import Parts
 from madang_hub.people.service.who import Viewer, viewer
 from madang_hub.places import PEOPLE_SERVICE, TRACKING_SERVICE
+from madang_hub.tracking import workspace_of
 from madang_hub.web.i18n import N_, Language, gettext_for, language_of_handler
 from madang_hub.web.pages import CONTENT_SECURITY_POLICY
 
@@ -193,6 +194,7 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
             "xsrf_token": xsrf,
             "logo_url": "",
             "tracking_service": TRACKING_SERVICE,
+            "workspace_of": workspace_of,
             "people_service": PEOPLE_SERVICE,
             "services": [],
             "parsed_scopes": {"admin-ui"} if someone and someone.admin else set(),
@@ -279,6 +281,7 @@ class Callback(HubOAuthCallbackHandler):  # type: ignore[misc]  # upstream has n
             "services": [],
             "parsed_scopes": set(),
             "tracking_service": TRACKING_SERVICE,
+            "workspace_of": workspace_of,
             "people_service": PEOPLE_SERVICE,
             "login_url": self.hub_auth.hub_prefix + "login",
             "logout_url": self.hub_auth.hub_prefix + "logout",
