@@ -117,7 +117,8 @@ def sql(
 ) -> tuple[int, str]:
     """Run ``statement`` over the shared socket with the role's own password, or another."""
     line = f'psql -h /run/postgres -U {name} -d {name} -tAw -c "{statement}"'
-    own = ask(container, f"cat /run/secrets/database_{name}")[1]
+    mounts = {mount["Destination"]: Path(mount["Source"]) for mount in container.attrs["Mounts"]}
+    own = mounts[f"/run/secrets/database_{name}"].read_text()
     return ask(container, line, PGPASSWORD=password or own)
 
 
