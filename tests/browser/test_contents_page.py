@@ -9,13 +9,12 @@ from typing import Literal
 
 import pytest
 from browser.conftest import Visit
-from browser.visitor import PASSWORD, Language, Visitor
+from browser.visitor import PASSWORD, PHONE, Language, Visitor
 from playwright.sync_api import Locator, expect
 from support.deployment import Deployment
 
 from madang_hub.shelf import contents, publish
 
-PHONE = {"width": 390, "height": 844}
 EARLIER = "0.0.9"
 WORDS: dict[Language, dict[str, str]] = {
     "ko": {
@@ -39,12 +38,6 @@ WORDS: dict[Language, dict[str, str]] = {
         "crumb": "Choose an environment",
     },
 }
-
-
-@pytest.fixture(scope="module", params=["ko", "en"])
-def language(request: pytest.FixtureRequest) -> Language:
-    found: Language = request.param
-    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -177,8 +170,7 @@ def test_on_a_phone(
             person.page.locator("details summary").click()
         expect(person.page.locator("main")).to_be_visible()
         person.picture(place)
-        width = person.page.evaluate("document.documentElement.scrollWidth")
-        assert width <= PHONE["width"], f"{place} is {width} pixels wide"
+        person.fits()
 
 
 def test_in_the_dark(visit: Visit, embedded_mode: Deployment, language: Language) -> None:

@@ -8,12 +8,11 @@ import re
 import docker
 import pytest
 from browser.conftest import Visit
-from browser.visitor import LOCALES, Language, Visitor
+from browser.visitor import LOCALES, PHONE, Language, Visitor
 from playwright.sync_api import expect
 from support.deployment import Deployment
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine]
-PHONE = {"width": 390, "height": 844}
 LANGUAGES: list[Language] = ["ko", "en"]
 PLACES = {
     "home": "/hub/home",
@@ -156,9 +155,8 @@ def test_pages_fit_a_telephone(
 
 def narrow(person: Visitor, picture: str) -> None:
     expect(person.page.locator("main")).to_be_visible()
-    width = person.page.evaluate("document.documentElement.scrollWidth")
     person.picture(picture)
-    assert width <= PHONE["width"], f"{picture} is {width} pixels wide"
+    person.fits()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser.conftest import Visit
-from browser.visitor import PASSWORD, Language, Visitor
+from browser.visitor import PHONE, Language
 from playwright.sync_api import expect
 from support.classroom import Classroom, classroom, imported, join
 from support.deployment import Deployment
@@ -15,7 +15,6 @@ from madang_hub.people.directory import Person as Record
 
 pytestmark = pytest.mark.browser
 
-PHONE = {"width": 390, "height": 844}
 WORDS: dict[Language, dict[str, str]] = {
     "ko": {
         "my classes": "내 반",
@@ -52,12 +51,6 @@ WORDS: dict[Language, dict[str, str]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["ko", "en"])
-def language(request: pytest.FixtureRequest) -> Language:
-    found: Language = request.param
-    return found
-
-
 @pytest.fixture(scope="module")
 def room(embedded_mode: Deployment, language: Language) -> Classroom:
     """A class with Korean names; one of it has never signed in, and its name is an awkward one."""
@@ -82,24 +75,11 @@ def room(embedded_mode: Deployment, language: Language) -> Classroom:
     return found
 
 
-def come(visit: Visit, room: Classroom, who: str, language: Language, **options: object) -> Visitor:
-    """Somebody of the class, signed in."""
-    person = visit(room.deployment, f"pp-{who}-{language}", language, **options)
-    person.password = PASSWORD
-    person.sign_in()
-    return person
-
-
-def narrow(person: Visitor) -> None:
-    width = person.page.evaluate("document.documentElement.scrollWidth")
-    assert width <= PHONE["width"], f"{person.page.url} is {width} pixels wide"
-
-
 def test_a_lesson(visit: Visit, room: Classroom, language: Language) -> None:
     """The mentor starts the class, tells it something and looks in; the trainee sees it and ends it."""
     words = WORDS[language]
-    mentor = come(visit, room, "teacher", language)
-    trainee = come(visit, room, "minji", language)
+    mentor = visit(room.deployment, f"pp-teacher-{language}", language).back()
+    trainee = visit(room.deployment, f"pp-minji-{language}", language).back()
     mentor.taken = trainee.taken = 30
     page = mentor.page
     mentor.go("/services/people/")
@@ -192,8 +172,8 @@ def test_a_look_in_into_a_container(
         {f"pp-mentor-{language}": ("mentor", "김멘토"), name: ("trainee", "박지훈")},
         tmp_path,
     )
-    mentor = come(visit, room, "mentor", language)
-    trainee = come(visit, room, "jihun", language)
+    mentor = visit(room.deployment, f"pp-mentor-{language}", language).back()
+    trainee = visit(room.deployment, f"pp-jihun-{language}", language).back()
     for one in (mentor, trainee):
         one.folder, one.taken = f"{language}-container", 0 if one is mentor else 50
     trainee.start()
@@ -238,7 +218,7 @@ def test_a_look_in_into_a_container(
 def test_the_admin_looks_and_imports(
     visit: Visit, room: Classroom, language: Language, tmp_path: Path
 ) -> None:
-    admin = come(visit, room, "admin", language)
+    admin = visit(room.deployment, f"pp-admin-{language}", language).back()
     admin.taken = 50
     page = admin.page
     admin.go("/services/people/admin")
@@ -280,7 +260,9 @@ def test_they_fit_a_telephone(
         "teacher": ["/services/people/", f"/services/people/class/{room.team}", "/hub/home"],
         "admin": ["/services/people/admin", "/services/people/import"],
     }.items():
-        person = come(visit, room, who, language, viewport=PHONE, color_scheme=colours)
+        person = visit(
+            room.deployment, f"pp-{who}-{language}", language, viewport=PHONE, color_scheme=colours
+        ).back()
         person.folder = f"{language}-phone-{colours}"
         person.taken = 60 if who == "teacher" else 70
         for path in paths:
@@ -289,4 +271,4 @@ def test_they_fit_a_telephone(
             if "/class/" in path:
                 expect(person.page.locator("#people tbody tr").first).to_be_visible()
             person.picture(path.strip("/").split("/")[-1].replace(":", "-"))
-            narrow(person)
+            person.fits()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser.conftest import Visit
-from browser.visitor import PASSWORD, Language, Visitor
+from browser.visitor import PHONE, Language
 from playwright.sync_api import expect
 from support.classroom import Classroom, classroom
 from support.deployment import Deployment
@@ -15,7 +15,6 @@ from support.proposals import TEXTS, zipped
 from madang_hub.people.directory import Person as Record
 
 pytestmark = pytest.mark.browser
-PHONE = {"width": 390, "height": 844}
 WORDS: dict[Language, dict[str, str]] = {
     "ko": {
         "wrong": "저장소의 폴더",
@@ -30,12 +29,6 @@ WORDS: dict[Language, dict[str, str]] = {
         "title": TEXTS["title_en"],
     },
 }
-
-
-@pytest.fixture(scope="module", params=["ko", "en"])
-def language(request: pytest.FixtureRequest) -> Language:
-    found: Language = request.param
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +46,6 @@ def room(embedded_mode: Deployment, language: Language) -> Classroom:
     return found
 
 
-def come(visit: Visit, room: Classroom, who: str, language: Language, **options: object) -> Visitor:
-    person = visit(room.deployment, f"ps-{who}-{language}", language, **options)
-    person.password = PASSWORD
-    person.sign_in()
-    return person
-
-
 def test_from_the_form_to_the_decision(
     visit: Visit, room: Classroom, language: Language, tmp_path: Path
 ) -> None:
@@ -68,7 +54,7 @@ def test_from_the_form_to_the_decision(
     (tmp_path / "good.zip").write_bytes(
         zipped({"requirements.txt": "python-docx", "apt.txt": "tree"})
     )
-    mentor = come(visit, room, "teacher", language)
+    mentor = visit(room.deployment, f"ps-teacher-{language}", language).back()
     mentor.taken = 60
     page = mentor.page
     mentor.go("/services/people/proposals")
@@ -86,7 +72,7 @@ def test_from_the_form_to_the_decision(
     expect(page.locator("#proposal[data-state=proposed]")).to_be_visible()
     expect(page.locator("[data-step=approve]")).to_have_count(0)
 
-    admin = come(visit, room, "admin", language)
+    admin = visit(room.deployment, f"ps-admin-{language}", language).back()
     admin.taken = 70
     admin.go("/services/people/proposals")
     # the other language's proposal stands there as well
@@ -100,9 +86,9 @@ def test_from_the_form_to_the_decision(
     expect(admin.page.locator("#proposal[data-state=approved]")).to_contain_text(words["approved"])
     admin.picture("proposal-approved")
 
-    phone = come(visit, room, "teacher", language, viewport=PHONE)
+    phone = visit(room.deployment, f"ps-teacher-{language}", language, viewport=PHONE).back()
     phone.taken = 80
     for path, name in (("proposals", "list"), (page.url.split("/people/")[1], "one")):
         phone.go(f"/services/people/{path}")
         phone.picture(f"proposals-phone-{name}")
-        assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        phone.fits()

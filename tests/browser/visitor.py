@@ -14,6 +14,7 @@ from support.deployment import ROOT, Deployment
 Language = Literal["ko", "en"]
 LOCALES = {"ko": "ko-KR", "en": "en-US"}
 PICTURES = ROOT / "build" / "screenshots"
+PHONE = {"width": 390, "height": 844}
 PASSWORD = "세 낱말로 된 비밀번호"
 START_MS = 120_000
 
@@ -126,6 +127,11 @@ class Visitor:
         self.page.screenshot(path=path, full_page=full_page, animations="disabled")
         return path
 
+    def fits(self) -> None:
+        """Nothing of the page is wider than a phone."""
+        width = self.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], f"{self.page.url} is {width} pixels wide"
+
     # ---- signing in -----------------------------------------------------------------------
 
     def get_account(self) -> str:
@@ -157,6 +163,12 @@ class Visitor:
         self.page.locator("#password_input").fill(self.password)
         self.page.locator("#login_submit").click()
         self.page.wait_for_url(re.compile(r"/hub/(home|spawn)|/user/"))
+
+    def back(self) -> Visitor:
+        """Sign in as somebody who chose the tests' password before (``support.classroom``)."""
+        self.password = PASSWORD
+        self.sign_in()
+        return self
 
     def sign_out(self) -> None:
         """Sign out; the sign-in page comes and the session is over."""

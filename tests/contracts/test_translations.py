@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jupyterhub
 import pytest
+from babel.messages.pofile import read_po
 from jupyterhub.scopes import scope_definitions
 
 from madang_hub.people.passwords import weakness
@@ -16,7 +17,18 @@ from madang_hub.web import foreign_texts
 from madang_hub.web.i18n import gettext_for, translated
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "extensions" / "madang-hub" / "madang_hub"
 HANGUL = re.compile("[가-힣]")
+KOREAN = PACKAGE / "web" / "locale" / "ko" / "LC_MESSAGES" / "madang.po"
+OTHER_WORDS = {
+    "JupyterLab": "주피터랩",
+    "붙임표": "하이픈(-)",
+    "아이디": "사용자 이름",
+    "강사": "멘토",
+    "학생": "교육생",
+    "수강생": "교육생",
+}
+"""Words for what has another name here (``docs/reference/words.md``)."""
 
 
 def test_the_catalogues_are_complete() -> None:
@@ -28,6 +40,37 @@ def test_the_catalogues_are_complete() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def korean() -> dict[str, str]:
+    """What stands on Korean pages, by the English text."""
+    with KOREAN.open("rb") as file:
+        messages = [m for m in read_po(file, locale="ko") if m.id]
+    return {first(m.id): first(m.string) for m in messages}
+
+
+def first(forms: object) -> str:
+    """The singular of a text with more than one form."""
+    return str(forms[0] if isinstance(forms, (tuple, list)) else forms)
+
+
+def test_korean_has_one_word_for_one_thing() -> None:
+    found = [
+        f"{word} ({better}): {text}"
+        for text in korean().values()
+        for word, better in OTHER_WORDS.items()
+        if word in text
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_korean_sentences_are_polite_without_ceremony() -> None:
+    """They end in -습니다 or -세요; people are not spoken to as guests (-시-) beside that."""
+    texts = korean().values()
+    plain = [t for t in texts if re.search(r"(?<!니)다\.|(?<!세)요\.", t)]
+    assert not plain, "\n".join(plain)
+    stiff = [t for t in texts if re.search(r"[가-힣]시(고|면|기 전)\b", t)]
+    assert not stiff, "\n".join(stiff)
 
 
 @pytest.mark.parametrize("scope", sorted(scope_definitions))

@@ -10,8 +10,8 @@ import docker
 import pytest
 
 from images.containers import CATALOG, ROOT, UNITS, Ended, Place, log_of, place_on
-from madang_hub.catalog import OUTSIDE_PARENT
 from madang_hub.homes import ensure_home
+from madang_hub.image_table import OUTSIDE_PARENT
 
 
 @pytest.fixture(scope="module")

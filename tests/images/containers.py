@@ -22,7 +22,7 @@ from support.deployment import wait_for
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.homes import ensure_home
 from madang_hub.isolation import networks
-from madang_hub.spawner import HUB_HOST, SERVER_PORT, host_config
+from madang_hub.user_container import HUB_HOST, SERVER_PORT, host_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = Catalog.load(ROOT / "images" / "images.toml")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import aiohttp
+from support.messages import execute_request
 
 from images.containers import TOKEN, Running
 
@@ -34,21 +33,8 @@ def run_cell(server: Running, code: str, name: str = "python3") -> str:
 
 async def execute(url: str, kernel: str, code: str) -> str:
     """Run ``code`` in ``kernel``; what it printed."""
-    header = {
-        "msg_id": uuid.uuid4().hex,
-        "msg_type": "execute_request",
-        "username": "kim",
-        "session": uuid.uuid4().hex,
-        "version": "5.3",
-    }
-    message: dict[str, Any] = {
-        "header": header,
-        "parent_header": {},
-        "metadata": {},
-        "content": {"code": code, "silent": False, "allow_stdin": False},
-        "channel": "shell",
-        "buffers": [],
-    }
+    message = execute_request(code, "kim")
+    header = message["header"]
     printed = ""
     async with (
         asyncio.timeout(120),

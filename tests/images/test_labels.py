@@ -15,7 +15,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from images.containers import CATALOG, IMAGES, ROOT
-from madang_hub.catalog import OUTSIDE_PARENT
+from madang_hub.image_table import OUTSIDE_PARENT
 from madang_hub.shelf import labels, plan, publish
 
 pytestmark = [pytest.mark.images, pytest.mark.engine]
@@ -101,7 +101,7 @@ def test_what_holds_no_list_is_passed_over_and_no_engine_is_said(tmp_path: Path)
             return name
 
     references = ["madang/no-such-image:0", OUTSIDE_PARENT]
-    assert publish.publish(Others(), references, tmp_path) == []  # type: ignore[arg-type]
+    assert publish.publish(Others(), references, tmp_path) == []  # type: ignore[arg-type]  # all of a catalogue that it asks
     assert list(tmp_path.iterdir()) == []
     environ = {"PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///nowhere.sock"}
     with pytest.raises(publish.PublishError, match="docker image inspect failed"):

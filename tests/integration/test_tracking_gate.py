@@ -238,12 +238,12 @@ def test_the_hub_is_frozen(stack: Stack) -> None:
 
 def test_a_browser_signs_in_through_the_hub(stack: Stack) -> None:
     browser = stack.sign_in("ann")
-    page = browser.last  # type: ignore[attr-defined]
+    page = browser.last
     assert page.url == stack.url
     assert "<title>MLflow</title>" in page.text
     cookie = next(c for c in browser.cookies if c.name == "service-mlflow")
     assert cookie.path == PREFIX
-    assert "HttpOnly" in cookie._rest  # type: ignore[attr-defined]
+    assert "HttpOnly" in cookie._rest  # type: ignore[attr-defined]  # no public way to it
     assert not [c.name for c in browser.cookies if "-state-" in c.name]
     # a second browser's page asked for by path comes back to that path, query and all
     deep = browser.get(stack.url + "get-artifact?path=x&run_uuid=none", timeout=30)
@@ -271,7 +271,7 @@ def test_a_browser_signs_in_through_the_hub(stack: Stack) -> None:
 
 def test_a_person_without_the_right_stays_out(stack: Stack) -> None:
     browser = stack.sign_in("carl")
-    assert browser.last.status_code == 403  # type: ignore[attr-defined]
+    assert browser.last.status_code == 403
     assert not [c.name for c in browser.cookies if c.name == "service-mlflow"]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import docker
@@ -14,6 +16,7 @@ from support.people import Person, newcomer
 
 from madang_hub.catalog import Catalog
 from madang_hub.shelf.installed import Installed
+from madang_hub.shelf.pruning import prune_past
 
 pytestmark = pytest.mark.engine
 TABLE = Catalog.load(ROOT / "images" / "images.toml")
@@ -109,3 +112,40 @@ def test_from_the_former_version_to_the_present_one(
         engine.images.get(f"madang/lab:{release}")
     assert engine.images.get(TABLE.reference("lab"))
     assert "No earlier versions are kept." in server_mode.madang("images", "prune")
+
+
+class Engine:
+    """As much of the stack as removing its past images needs: the engine."""
+
+    def compose(self, *words: str) -> str:
+        raise AssertionError(words)
+
+    def prepare(self, words: Sequence[str], stdin: bytes = b"") -> None:
+        raise AssertionError(words)
+
+    def docker(self, *words: str) -> str:
+        return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout
+
+
+def test_past_images_of_the_stack_and_replaced_builds_go(engine: docker.DockerClient) -> None:
+    past = f"madang/guard:0.0.0-{secrets.token_hex(3)}"
+
+    def build(label: str) -> str:
+        text = f"FROM {TABLE.reference('guard')}\nLABEL madang.test={label}\n"
+        image, _ = engine.images.build(fileobj=io.BytesIO(text.encode()), tag=past, rm=True)
+        return str(image.id)
+
+    first, second = build("first"), build("second")
+    container = engine.containers.create(past)
+    try:
+        lines = list(prune_past(Engine(), TABLE))
+        assert f"{past}: kept, 1 container(s) of {past} are there" in lines
+        with pytest.raises(ImageNotFound):
+            engine.images.get(first)
+        assert engine.images.get(past).id == second
+    finally:
+        container.remove()
+    assert f"{past}: removed" in list(prune_past(Engine(), TABLE))
+    with pytest.raises(ImageNotFound):
+        engine.images.get(past)
+    assert engine.images.get(TABLE.reference("guard"))

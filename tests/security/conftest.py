@@ -1,7 +1,7 @@
 """A machine with user servers on it, made by the same rules, gateway and guard as in server mode.
 
 The user servers here run a small image, so that these tests need no build. What is started and how
-comes from ``madang_hub.spawner.host_config`` and ``madang_hub.isolation.networks``, through a real
+comes from ``madang_hub.user_container.host_config`` and ``madang_hub.isolation.networks``, through a real
 gateway, and the guard is the real script.
 """
 
@@ -27,32 +27,24 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import APIError, DockerException, ImageNotFound
+from docker.utils import kwargs_from_env
 from support.deployment import wait_for
+from support.tables import environment, size, table
 
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.isolation import networks
-from madang_hub.spawner import SERVER_PORT, host_config
+from madang_hub.user_container import SERVER_PORT, host_config
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "debian:bookworm-slim"
 """What every image of ours stands on; it has bash and perl."""
 
-TABLE = """
-release = "0"
-default = { environment = "security-test", size = "small" }
-[size.small]
-title = { ko = "작게", en = "Small" }
-cpu = 0.5
-memory = "256M"
-pids = 64
-[image.security-test]
-parent = "debian:bookworm-slim"
-folder = "."
-[image.security-test.offer]
-title = { ko = "시험", en = "Test" }
-purpose = { ko = "시험", en = "Test" }
-sizes = ["small"]
-"""
+TABLE = table(
+    size(cpu=0.5, memory="256M", pids=64),
+    environment("security-test", ("시험", "Test"), ("시험", "Test"), folder="."),
+    release="0",
+    environment="security-test",
+)
 
 SERVE = """
 use IO::Socket::INET;
@@ -342,7 +334,7 @@ def machine(engine: docker.DockerClient, guard: Guard, public_port: int) -> Iter
         stderr=(log := (folder / "gate.log").open("w")),
     )  # fmt: skip
     wait_for(lambda: (folder / "gate.sock").is_socket(), "the gateway's socket", 30)
-    direct = docker.APIClient(version="auto", **docker.utils.kwargs_from_env())
+    direct = docker.APIClient(version="auto", **kwargs_from_env())
     gate = docker.APIClient(f"unix://{folder}/gate.sock", version="auto")
     made = Machine(
         folder, instance, pool, guard.prefix, Catalog.load(folder / "images.toml"), direct, gate,

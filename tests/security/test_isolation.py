@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from madang_hub.spawner import SERVER_PORT
+from madang_hub.user_container import SERVER_PORT
 
 from .conftest import Guard, Machine, Outside, Server, greeted, listener
 

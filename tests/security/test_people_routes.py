@@ -13,7 +13,7 @@ from support.proposals import proposal
 
 from madang_hub.catalog import Catalog
 from madang_hub.people.announcements import Announcements, announcement
-from madang_hub.people.directory import Directory
+from madang_hub.people.directory import Directory, TeamRole
 from madang_hub.people.directory import Person as Record
 from madang_hub.people.service.app import PUBLIC, ROUTES, TEAM
 from madang_hub.people.service.contents import FILE, NAME, RELEASE
@@ -82,12 +82,12 @@ Ask = Callable[[str, str, dict[str, Any]], int]
 
 @pytest.fixture(scope="module")
 def room(embedded_mode: Deployment) -> Classroom:
-    people = {
+    people: dict[str, tuple[TeamRole, str]] = {
         "pr-mentor": ("mentor", ""),
         "pr-trainee": ("trainee", ""),
         "pr-admin": ("member", ""),
     }
-    found = classroom(embedded_mode, CLASS, "", people)  # type: ignore[arg-type]
+    found = classroom(embedded_mode, CLASS, "", people)
     other = classroom(embedded_mode, "class:routes-b", "", {"pr-other": ("mentor", "")})
     found.people.update(other.people)
     store = database(embedded_mode)

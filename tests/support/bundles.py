@@ -36,7 +36,7 @@ def manifest(entries: list[Entry], **values: object) -> Manifest:
         left_out=(),
         files=tuple(entries),
     )
-    return replace(plain, **values)  # type: ignore[arg-type]
+    return replace(plain, **values)  # type: ignore[arg-type]  # any of its fields
 
 
 def bundle(path: Path, files: Mapping[str, bytes] = FILES, **values: object) -> Path:

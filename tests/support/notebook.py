@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import uuid
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import aiohttp
 
+from support.messages import execute_request
 from support.people import Person
 
 T = TypeVar("T")
@@ -61,27 +61,12 @@ class OpenNotebook:
         return self._do(self._ask(code), seconds).strip()
 
     async def _ask(self, code: str) -> str:
-        header = {
-            "msg_id": uuid.uuid4().hex,
-            "msg_type": "execute_request",
-            "username": self.person.name,
-            "session": uuid.uuid4().hex,
-            "version": "5.3",
-        }
-        await self._socket.send_json(
-            {
-                "header": header,
-                "parent_header": {},
-                "metadata": {},
-                "content": {"code": code, "silent": False, "allow_stdin": False},
-                "channel": "shell",
-                "buffers": [],
-            }
-        )
+        message = execute_request(code, self.person.name)
+        await self._socket.send_json(message)
         printed: list[str] = []
         async for raw in self._socket:
             got = json.loads(raw.data)
-            if got["parent_header"].get("msg_id") != header["msg_id"]:
+            if got["parent_header"].get("msg_id") != message["header"]["msg_id"]:
                 continue
             content = got["content"]
             if got["msg_type"] == "stream":

@@ -6,7 +6,6 @@ import asyncio
 import html
 import json
 import re
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ import aiohttp
 import requests
 
 from support.deployment import Deployment, wait_for
+from support.messages import execute_request
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Person:
             allow_redirects=follow,
         )
 
-    def join(self, one_time: str, password: str = "세 낱말로 된 비밀번호") -> None:  # noqa: S107
+    def join(self, one_time: str, password: str = "세 낱말로 된 비밀번호") -> None:  # noqa: S107  # a test's own
         """First sign-in with a one-time password."""
         reply = self.sign_in(one_time, new_password=password, new_password_again=password)
         assert reply.status_code == 200, visible(reply.text)
@@ -154,20 +154,7 @@ class Person:
             if f"/user/{self.name}/".startswith(c.path)
         )
         url = f"{self.url}/user/{self.name}/api/kernels/{identity}/channels"
-        message = {
-            "header": {
-                "msg_id": uuid.uuid4().hex,
-                "msg_type": "execute_request",
-                "username": self.name,
-                "session": uuid.uuid4().hex,
-                "version": "5.3",
-            },
-            "parent_header": {},
-            "metadata": {},
-            "content": {"code": code, "silent": False, "allow_stdin": False},
-            "channel": "shell",
-            "buffers": [],
-        }
+        message = execute_request(code, self.name)
         printed: list[str] = []
         try:
             async with (
@@ -178,7 +165,7 @@ class Person:
                 await socket.send_str(json.dumps(message))
                 async for raw in socket:
                     got = json.loads(raw.data)
-                    if got["parent_header"].get("msg_id") != message["header"]["msg_id"]:  # type: ignore[index]
+                    if got["parent_header"].get("msg_id") != message["header"]["msg_id"]:
                         continue
                     content = got["content"]
                     if got["msg_type"] == "stream":

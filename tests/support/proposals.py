@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from madang_hub.catalog import Text
 from madang_hub.shelf.proposals import Proposal
+from madang_hub.texts import Text
 
 TEXTS = {
     "title_ko": "문서 만들기",

@@ -102,6 +102,12 @@ def wait_until(true: Callable[[], Any], what: str, seconds: float = 90.0) -> Any
     raise AssertionError(f"waited {seconds:g} s in vain: {what}")
 
 
+class Browser(requests.Session):
+    """A browser, and the answer with which it came out of the sign-in."""
+
+    last: requests.Response
+
+
 @dataclass
 class Stack:
     folder: Path
@@ -146,16 +152,15 @@ class Stack:
         base = kwargs.pop("base", self.url)
         return requests.request(method, base + path, headers=headers, timeout=30, **kwargs)
 
-    def sign_in(self, user: str) -> requests.Session:
+    def sign_in(self, user: str) -> Browser:
         """A browser that went through the Hub's sign-in page."""
-        browser = requests.Session()
+        browser = Browser()
         browser.headers.update(HTML)
         page = browser.get(self.url, timeout=30)
         assert urlsplit(page.url).path == "/hub/login", page.url
         xsrf = re.search(r'name="_xsrf"\s+value="([^"]*)"', page.text)
         form = {"username": user, "password": "pass", "_xsrf": xsrf[1] if xsrf else ""}
-        back = browser.post(page.url, data=form, timeout=30)
-        browser.last = back  # type: ignore[attr-defined]
+        browser.last = browser.post(page.url, data=form, timeout=30)
         return browser
 
     def client(

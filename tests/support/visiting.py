@@ -6,13 +6,13 @@ import asyncio
 import json
 import re
 import time
-import uuid
 from collections.abc import Callable
 
 import aiohttp
 import requests
 
 from support.deployment import wait_for
+from support.messages import execute_request
 from support.people import Person
 
 OUT_WITHIN = 10.0
@@ -101,22 +101,7 @@ def cookies_of(visitor: Person, owner: str) -> str:
 
 
 def execute(code: str) -> str:
-    return json.dumps(
-        {
-            "header": {
-                "msg_id": uuid.uuid4().hex,
-                "msg_type": "execute_request",
-                "username": "x",
-                "session": uuid.uuid4().hex,
-                "version": "5.3",
-            },
-            "parent_header": {},
-            "metadata": {},
-            "content": {"code": code, "silent": False, "allow_stdin": False},
-            "channel": "shell",
-            "buffers": [],
-        }
-    )
+    return json.dumps(execute_request(code))
 
 
 async def last_news(visitor: Person, path: str, first: str, end: Callable[[], object]) -> float:

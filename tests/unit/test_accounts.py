@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +15,6 @@ from madang_hub.people.enrolment import Enrolled, Enrolment, describe
 
 NOW = datetime(2026, 5, 4, 3, tzinfo=UTC)
 TODAY = NOW.date()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/hub.sqlite")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

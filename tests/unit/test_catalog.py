@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madang_hub.catalog import Catalog, CatalogError, OptionError, Person, line_of
+from madang_hub.catalog import Catalog, OptionError, Person
+from madang_hub.image_table import CatalogError, line_of
 
 TABLE = """\
 release = "1.0"

@@ -11,6 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
+from support.tables import DEEP, environment, image, size, table
 
 from madang_hub.catalog import Catalog
 from madang_hub.people.service.app import ROUTES
@@ -140,33 +141,12 @@ def test_no_route_leads_out_of_the_folder(path: str) -> None:
     assert not any(re.fullmatch(pattern, f"environment/{path}") for pattern, _ in ROUTES)
 
 
-TABLE = """
-release = "0.1.0"
-default = { environment = "lab", size = "small" }
-[size.small]
-title = { ko = "작게", en = "Small" }
-cpu = 1
-memory = "2G"
-pids = 512
-[image.base]
-parent = "debian:bookworm-slim"
-folder = "images/base"
-[image.lab]
-parent = "base"
-folder = "images/lab"
-[image.lab.offer]
-title = { ko = "과학", en = "Science" }
-purpose = { ko = "표", en = "Tables" }
-sizes = ["small"]
-[image.deep]
-parent = "lab"
-folder = "images/deep"
-[image.deep.offer]
-title = { ko = "딥러닝", en = "Deep learning" }
-purpose = { ko = "모델", en = "Models" }
-sizes = ["small"]
-who = ["group:class:ai"]
-"""
+TABLE = table(
+    size(),
+    image("base"),
+    environment("lab", ("과학", "Science"), ("표", "Tables"), parent="base"),
+    DEEP,
+)
 
 
 @pytest.mark.parametrize(

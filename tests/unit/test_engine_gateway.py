@@ -24,8 +24,9 @@ from docker.types import LogConfig
 from madang_hub.catalog import Catalog
 from madang_hub.engine import gateway as gateway_module
 from madang_hub.engine.checks import Refused
-from madang_hub.engine.gateway import Gateway, bound, main, real_homes, rules_for, serve
-from madang_hub.engine.rules import Rules
+from madang_hub.engine.gateway import Gateway, main, real_homes
+from madang_hub.engine.rules import Rules, rules_for
+from madang_hub.engine.serving import bound, serve
 from madang_hub.isolation import networks
 from madang_hub.settings import Settings
 
@@ -123,7 +124,7 @@ async def listening(folder: Path, engine: StandIn, rules: Rules) -> AsyncIterato
     stop, ready = asyncio.Event(), asyncio.Event()
     path = folder / "gate.sock"
     gateway = Gateway(engine.socket, rules, check_homes=True)
-    task = asyncio.create_task(serve(gateway, path, None, stop, ready))
+    task = asyncio.create_task(serve(gateway.app(), path, None, stop, ready))
     async with asyncio.timeout(10):
         await ready.wait()
     yield path
@@ -175,7 +176,7 @@ def wanted(client: docker.APIClient, homes: PurePosixPath) -> dict[str, Any]:
         "name": "madang-user-alice",
         "labels": {"madang.instance": "madang", "madang.user": "alice"},
         "host_config": host,
-        "networking_config": client.create_networking_config({plan.name: endpoint}),  # type: ignore[arg-type]
+        "networking_config": client.create_networking_config({plan.name: endpoint}),  # type: ignore[arg-type]  # a mapping, say docker's documents
     }
 
 
@@ -344,7 +345,7 @@ async def test_a_body_beyond_the_limit(listening: Path, engine: StandIn) -> None
 async def test_an_engine_that_is_gone(folder: Path, rules: Rules) -> None:
     stop, ready = asyncio.Event(), asyncio.Event()
     gateway = Gateway(folder / "nothing.sock", rules)
-    task = asyncio.create_task(serve(gateway, folder / "gate.sock", None, stop, ready))
+    task = asyncio.create_task(serve(gateway.app(), folder / "gate.sock", None, stop, ready))
     async with asyncio.timeout(10):
         await ready.wait()
     for path, expected in [("/health", 503), ("/v1.45/containers/json", 502), ("/version", 502)]:
@@ -368,7 +369,7 @@ async def test_an_engine_that_hangs(
     server = await asyncio.start_unix_server(hang, folder / "engine.sock")
     stop, ready = asyncio.Event(), asyncio.Event()
     gateway = Gateway(folder / "engine.sock", rules)
-    task = asyncio.create_task(serve(gateway, folder / "gate.sock", None, stop, ready))
+    task = asyncio.create_task(serve(gateway.app(), folder / "gate.sock", None, stop, ready))
     async with asyncio.timeout(10):
         await ready.wait()
     status, text, _ = await get(folder / "gate.sock", "/v1.45/containers/x/logs")
@@ -388,7 +389,7 @@ async def test_an_installed_earlier_version_may_be_asked_for_while_it_is_install
     gateway = Gateway(engine.socket, rules, more_images=lambda: frozenset(more))
     stop, ready = asyncio.Event(), asyncio.Event()
     path = folder / "gate.sock"
-    task = asyncio.create_task(serve(gateway, path, None, stop, ready))
+    task = asyncio.create_task(serve(gateway.app(), path, None, stop, ready))
     await ready.wait()
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import get_args
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -203,8 +203,8 @@ def test_a_long_break_divides_meetings() -> None:
 
 
 @pytest.mark.parametrize("why", ["account", "provider"])
-def test_ended_access_stops_at_once_by_policy(why: str) -> None:
-    around = Circumstances(LIMITS, access_ends=at(30), access_why=why)  # type: ignore[arg-type]
+def test_ended_access_stops_at_once_by_policy(why: Literal["account", "provider"]) -> None:
+    around = Circumstances(LIMITS, access_ends=at(30), access_why=why)
     decision = idle.decide(used(29), Kept(), around, at(30))
     assert (decision.action, decision.why) == ("stop", why)
 

@@ -57,7 +57,7 @@ def open_one(mentor: str, trainee: str, **more: object) -> LookIn:
         "until": NOW + timedelta(minutes=15),
         **more,
     }
-    return LookIn(**values)  # type: ignore[arg-type]
+    return LookIn(**values)  # type: ignore[arg-type]  # any of its fields
 
 
 # ---- asking ---------------------------------------------------------------------------------
@@ -189,11 +189,6 @@ def test_it_ends_when_the_mentor_is_no_longer_mentor() -> None:
 # ---- the table ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def database(tmp_path: object) -> Database:
-    return Database(f"sqlite:///{tmp_path}/hub.sqlite")
-
-
 def test_one_at_a_time_holds_in_the_table(database: Database) -> None:
     lookins = LookIns(database)
     first = lookins.add(open_one("teacher", "minji"))
@@ -317,7 +312,7 @@ class Spawner:
 def test_a_failed_start_fails_as_before_and_is_noted() -> None:
     spawner = Spawner(RuntimeError("no"))
     with pytest.raises(RuntimeError, match="no"):
-        asyncio.run(spawner.start())  # type: ignore[arg-type]
+        asyncio.run(spawner.start())  # type: ignore[arg-type]  # the wrapped method's type says Awaitable
     assert [str(e) for e in spawner.noted] == ["no"]
 
 

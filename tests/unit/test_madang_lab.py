@@ -129,7 +129,7 @@ def test_the_containers_limit_counts_only_if_it_is_the_sizes(tmp_path: Path) -> 
 
 # ---- what comes from the people service ---------------------------------------------------
 
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "name": "minji",
     "now": "2026-11-21T10:00:00+00:00",
     "server": {
@@ -150,7 +150,7 @@ WHOLE = {
 def test_an_answer_is_taken_over() -> None:
     found = people.me(WHOLE)
     assert "name" not in found
-    assert found["server"] == {k: v for k, v in WHOLE["server"].items() if k != "name"}  # type: ignore[attr-defined]
+    assert found["server"] == {k: v for k, v in WHOLE["server"].items() if k != "name"}
     assert found["announcements"][0] == {
         "id": "7",
         "text": "안녕",
@@ -165,7 +165,7 @@ def test_nothing_unknown_gets_through() -> None:
     raw = {
         **WHOLE,
         "token": "secret",
-        "server": {**WHOLE["server"], "token": "secret", "why": "<b>"},  # type: ignore[dict-item]
+        "server": {**WHOLE["server"], "token": "secret", "why": "<b>"},
         "announcements": [{"id": "", "text": "no id"}, "text", {"id": "1", "text": "x" * 9999}],
     }
     found = people.me(raw)

@@ -220,7 +220,7 @@ async def test_without_a_package_index_the_person_reads_why(
     status, answer = await Visitor(url, "teacher").propose({"requirements.txt": "rich"})
     assert (status, answer["message"]) == (
         503,
-        "제시간에 패키지를 찾지 못했습니다. 나중에 다시 해 주세요.",
+        "제시간에 패키지를 찾지 못했습니다. 나중에 다시 시도해 주세요.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,7 +26,6 @@ from madang_hub.people.lifetime import Terms
 from madang_hub.people.roster import MAX_BYTES, MAX_PEOPLE, Roster, RosterError, Row, read
 from madang_hub.people.roster_plan import RESERVED, Plan, Present, made_name, plan
 from madang_hub.places import Places
-from madang_hub.settings import Settings
 
 GOOD = "이름,이메일,역할\n김민지,minji@example.org,교육생\n박 현우,hyunwoo@example.org,멘토\n"
 PEOPLE = [
@@ -604,21 +603,6 @@ def test_an_address_ties_only_who_proved_it() -> None:
 # ---- taking it in ---------------------------------------------------------------------------
 
 NOW = datetime(2026, 3, 2, 3, tzinfo=UTC)
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> Places:
-    made = Places(Settings(data=tmp_path / "data"), "embedded")
-    for folder in made.folders():
-        folder.mkdir(parents=True)
-    return made
-
-
-@pytest.fixture
-def database(places: Places) -> Iterator[Database]:
-    made = Database(places.database_url("hub"))
-    yield made
-    made.close()
 
 
 def everything(database: Database) -> list[object]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madang_hub.catalog import OUTSIDE_PARENT, Catalog, Image
+from madang_hub.catalog import Catalog, Image
+from madang_hub.image_table import OUTSIDE_PARENT
 from madang_hub.shelf import build, plan, site
 from madang_hub.shelf.explain import explain
 

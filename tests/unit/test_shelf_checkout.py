@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from dulwich.objects import Blob, Commit, Tree
+from dulwich.refs import HEADREF, Ref
 from dulwich.repo import MemoryRepo
 from dulwich.server import DictBackend
 from dulwich.web import make_wsgi_chain
@@ -83,8 +84,8 @@ def repository(files: dict[str, tuple[int, bytes]]) -> MemoryRepo:
     commit.message = b"first"
     repo.object_store.add_object(commit)
     for ref in (b"refs/heads/main", b"refs/heads/next", b"refs/tags/v1"):
-        repo.refs[ref] = commit.id  # type: ignore[index]
-    repo.refs.set_symbolic_ref(b"HEAD", b"refs/heads/main")  # type: ignore[arg-type]
+        repo.refs[Ref(ref)] = commit.id
+    repo.refs.set_symbolic_ref(HEADREF, Ref(b"refs/heads/main"))
     return repo
 
 
@@ -122,7 +123,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     large = repository(
         {"apt.txt": (0o100644, b"x" * 5), "data": (0o100644, bytes(range(256)) * 40)}
     )
-    backend = DictBackend({"/course": good, "/large": large})  # type: ignore[arg-type]
+    backend = DictBackend({"/course": good, "/large": large})  # type: ignore[arg-type]  # a memory repository serves as well
     web = make_server("127.0.0.1", 0, make_wsgi_chain(backend), Threads, Quiet)
     pem, key = certificate(folder)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -133,7 +134,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield Server(
         f"https://127.0.0.1:{web.server_address[1]}",
         {"SSL_CERT_FILE": str(pem)},
-        good.refs[b"HEAD"].decode(),  # type: ignore[index]
+        good.refs[HEADREF].decode(),
     )
     web.shutdown()
     web.server_close()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from support.repositories import committed
 
 from madang_hub.catalog import Catalog
 from madang_hub.shelf import contents, labels, publish, sbom, sizes
@@ -215,23 +216,15 @@ def test_the_main_packages_of_an_image_are_its_own_and_its_ancestors(root: Path)
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A repository with everything that images/guard reads."""
-    for name in (
+    names = (
         "images/guard/Dockerfile",
         "images/manifest",
         "images/site",
         "locks/tool.txt",
         ".dockerignore",
         "README.md",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
-    for words in (
-        ("init", "--quiet"),
-        ("add", "."),
-        ("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "-m", "x"),
-    ):
-        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    return tmp_path
+    )
+    return committed(tmp_path, dict.fromkeys(names, "x"))
 
 
 def test_the_revision_says_whether_the_build_read_something_else(checkout: Path) -> None:

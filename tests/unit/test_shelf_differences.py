@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.repositories import committed
 
 from madang_hub.catalog import Catalog
 from madang_hub.shelf import refresh
@@ -142,20 +142,13 @@ def test_the_changes_lead_from_one_state_to_the_other(before: Lock, after: Lock)
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A repository with a lock of each kind committed."""
-    for name, text in {
+    package = '{"packages": {"node_modules/a": {"version": "1.0.0"}}}'
+    files = {
         "locks/lab.txt": BEFORE,
         "locks/constraints.in": "numpy<3",
-        "images/proxy/package-lock.json": '{"packages": {"node_modules/a": {"version": "1.0.0"}}}',
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for words in (
-        ("init", "--quiet"),
-        ("add", "."),
-        ("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "-m", "x"),
-    ):
-        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    return tmp_path
+        "images/proxy/package-lock.json": package,
+    }
+    return committed(tmp_path, files)
 
 
 def test_the_comparison_is_with_what_is_committed_and_can_be_repeated(checkout: Path) -> None:

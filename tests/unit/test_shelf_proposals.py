@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.proposals import zipped
 
-from madang_hub.catalog import Catalog, Person, Text
+from madang_hub.catalog import Catalog, Person
 from madang_hub.environment_commands import (
     TeamEnvironmentError,
     build,
@@ -50,6 +50,7 @@ from madang_hub.shelf.proposals import (
 )
 from madang_hub.shelf.repository import RepositoryError
 from madang_hub.shelf.versions import Version
+from madang_hub.texts import Text
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Catalog.load(ROOT / "images" / "images.toml").offering(["lab"])
@@ -378,7 +379,7 @@ def test_what_cannot_be_imported_is_not_offered_and_tried_again(
 def test_what_is_withdrawn_while_it_is_built_is_not_offered(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = build(stack, ROOT)  # type: ignore[arg-type]
+    lines = build(stack, ROOT)  # type: ignore[arg-type]  # all of a stack that it uses
     monkeypatch.setattr(proposed, "build", lambda *rest: "madang/proposed-1:1")
     next(lines)
     one = stack.store.get(1)
@@ -397,10 +398,10 @@ def test_the_image_of_what_was_withdrawn_goes_when_no_container_is_left(
     stack.store.step(one, "withdraw", "admin", T0, reason="no")
     stack.done.clear()
     stack.containers = "c1"
-    assert "kept, 1 container" in next(iter(retire(stack)))  # type: ignore[arg-type]
+    assert "kept, 1 container" in next(iter(retire(stack)))  # type: ignore[arg-type]  # all of a stack that it uses
     assert stack.done == []
     stack.containers = ""
-    assert list(retire(stack)) == ["madang/proposed-1:1: removed, it was withdrawn"]  # type: ignore[arg-type]
+    assert list(retire(stack)) == ["madang/proposed-1:1: removed, it was withdrawn"]  # type: ignore[arg-type]  # all of a stack that it uses
     assert stack.done == ["environment forget proposed-1", "rmi madang/proposed-1:1"]
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
+from support.tables import DEEP, LAB, image, size, table
 
 from madang_hub.catalog import Catalog, OptionError, Person
 from madang_hub.engine.gateway import installed_images
@@ -24,7 +25,7 @@ from madang_hub.people.directory import Directory
 from madang_hub.people.directory import Person as Record
 from madang_hub.shelf.installed import Installed, ShelfError
 from madang_hub.shelf.offering import Shelf
-from madang_hub.shelf.pruning import in_words, prune, standings
+from madang_hub.shelf.pruning import in_words, past, prune, prune_past, standings
 from madang_hub.shelf.starts import Starts
 from madang_hub.shelf.versions import (
     Start,
@@ -36,33 +37,7 @@ from madang_hub.shelf.versions import (
 )
 from madang_hub.web.pages import chosen, picker
 
-TABLE = """
-release = "2"
-default = { environment = "lab", size = "small" }
-[size.small]
-title = { ko = "작게", en = "Small" }
-cpu = 1
-memory = "2G"
-pids = 512
-[image.lab]
-parent = "debian:bookworm-slim"
-folder = "images/lab"
-[image.lab.offer]
-title = { ko = "데이터 과학", en = "Data science" }
-purpose = { ko = "표", en = "Tables" }
-sizes = ["small"]
-[image.deep]
-parent = "lab"
-folder = "images/deep"
-[image.deep.offer]
-title = { ko = "딥러닝", en = "Deep learning" }
-purpose = { ko = "모델", en = "Models" }
-sizes = ["small"]
-who = ["group:class:ai"]
-[image.hub]
-parent = "debian:bookworm-slim"
-folder = "images/hub"
-"""
+TABLE = table(size(), LAB, DEEP, image("hub"), release="2")
 NOW_IN_TABLE = Catalog.parse(TABLE)
 BEFORE = dataclasses.replace(NOW_IN_TABLE, release="1")
 T0 = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -313,11 +288,6 @@ def test_the_gateway_never_lets_an_image_of_the_stack_be_started(tmp_path: Path)
 # ---- last starts, and removing --------------------------------------------------------------
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(f"sqlite:///{tmp_path}/hub.sqlite")
-
-
 def test_the_last_start_of_each_environment_counts(database: Database) -> None:
     notes = Starts(database)
     notes.note(Start("kim", "lab", "1", T0))
@@ -344,8 +314,11 @@ def test_who_has_left_keeps_no_version(database: Database) -> None:
 class Stack:
     """An engine with containers of some images, and the commands that it was given."""
 
-    def __init__(self, rows: list[dict[str, Any]], containers: set[str]) -> None:
-        self.rows, self.containers, self.done = rows, containers, list[str]()
+    def __init__(
+        self, rows: list[dict[str, Any]], containers: set[str], images: Sequence[str] = ()
+    ) -> None:
+        self.rows, self.containers, self.images = rows, containers, images
+        self.done: list[str] = []
 
     def compose(self, *words: str) -> str:
         if "list" in words:
@@ -359,7 +332,10 @@ class Stack:
         if words[0] == "ps":
             return "c1\n" if words[-1].removeprefix("ancestor=") in self.containers else ""
         if words[0] == "images":
-            return "sha256:1\n"
+            return "\n".join(self.images) if "--format" in words else "sha256:1\n"
+        if words[:2] == ("image", "prune"):
+            assert words[-1] == "label=madang.inputs", "no other program's images"
+            return "Deleted Images:\ndeleted: sha256:2\n\nTotal reclaimed space: 1.5GB\n"
         self.done.append(" ".join(words))
         return ""
 
@@ -378,3 +354,30 @@ def test_pruning_takes_it_off_the_list_first_and_spares_what_runs(
     else:
         assert lines[1] == "madang/deep:1: removed"
         assert stack.done == ["forget deep@1", "rmi madang/deep:1"]
+
+
+def test_images_of_the_stack_are_past_when_their_release_is_not_the_tables() -> None:
+    references = [
+        "madang/hub:2",
+        "madang/hub:1",
+        "madang/hub:<none>",
+        "madang/lab:1",
+        "madang/proposed-1:1",
+        "somebody/hub:1",
+        "mirror.example:5000/madang/hub:1",
+    ]
+    assert past(references, NOW_IN_TABLE) == [("madang/hub:1", "1")]
+
+
+@pytest.mark.parametrize("container", ["", "madang/guard:0", "madang/hub:0"])
+def test_past_images_of_the_stack_go_unless_something_is_made_from_them(container: str) -> None:
+    catalog = Catalog.parse(TABLE + image("guard"))
+    stack = Stack([], {container}, ["madang/guard:2", "madang/guard:0", "madang/lab:0"])
+    lines = list(prune_past(stack, catalog))
+    if container:
+        assert lines[0] == f"madang/guard:0: kept, 1 container(s) of {container} are there"
+        assert stack.done == []
+    else:
+        assert lines[0] == "madang/guard:0: removed"
+        assert stack.done == ["rmi madang/guard:0"]
+    assert lines[1:] == ["images that a newer build took the name of: removed, 1.5GB freed"]

@@ -56,7 +56,7 @@ def visitor(address: str, **headers: str) -> Any:
             {"X-Forwarded-For": address, "Accept-Language": "en", "Host": "localhost", **headers}
         ),
         start_line=RequestStartLine("POST", "/hub/login", "HTTP/1.1"),
-        connection=SimpleNamespace(context=context),  # type: ignore[arg-type]
+        connection=SimpleNamespace(context=context),  # type: ignore[arg-type]  # all of one that is read
     )
     return SimpleNamespace(request=request, settings={})
 

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madang_hub.people.standing import AT_MOST, LATELY, Held, answered, ends, held, refused_grant
+from madang_hub.people.standing import (
+    AT_MOST,
+    LATELY,
+    Held,
+    ProviderAwayError,
+    Reply,
+    answered,
+    ends,
+    held,
+    refused_grant,
+    renewed,
+    understood,
+)
 
 NOW = 1_800_000_000.0
 
@@ -17,6 +29,42 @@ def test_answers_by_status() -> None:
     assert [answered(s) for s in (200, 204)] == ["yes", "yes"]
     assert [answered(s) for s in (400, 401, 403, 404)] == ["no"] * 4
     assert [answered(s) for s in (408, 425, 429, 500, 502, 503, 599, 302)] == ["away"] * 8
+
+
+def test_an_answer_is_read_or_the_provider_is_away() -> None:
+    assert understood("here", 200, {}, b'{"a": 1}') == Reply(200, {"a": 1})
+    assert understood("here", 200, {}, b"") == Reply(200, None)
+    assert understood("here", 403, {}, b"<html>") == Reply(403, None)
+    for status, headers in (
+        (502, {}),
+        (403, {"Retry-After": "60"}),
+        (403, {"X-RateLimit-Remaining": "0"}),
+    ):
+        with pytest.raises(ProviderAwayError, match=f"^here: status {status}$"):
+            understood("here", status, headers, b"{}")
+
+
+def test_a_renewed_sign_in_keeps_what_the_new_tokens_do_not_say() -> None:
+    old = {
+        "access_token": "a1",
+        "refresh_token": "r1",
+        "id_token": "i1",
+        "checked": NOW - 60,
+        "signed_out": True,
+        "scope": ["openid"],
+    }
+    assert renewed(old, {"access_token": "a2", "expires_in": 300, "scope": "more"}, NOW) == {
+        "access_token": "a2",
+        "token_type": "Bearer",
+        "refresh_token": "r1",
+        "id_token": "i1",
+        "access_ends": NOW + 300,
+        "refresh_ends": None,
+        "checked": NOW - 60,
+        "signed_out": True,
+    }
+    first = renewed({}, {"access_token": "a", "refresh_token": "r", "token_type": "x"}, NOW)
+    assert (first["refresh_token"], first["token_type"], first["checked"]) == ("r", "x", NOW)
 
 
 def test_whose_fault_a_refused_renewal_is() -> None:

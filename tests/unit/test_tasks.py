@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -35,18 +35,6 @@ LOG = logging.getLogger("test")
 
 def at(minutes: float) -> datetime:
     return NINE + timedelta(minutes=minutes)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/hub.sqlite")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def directory(database: Database) -> Directory:
-    return Directory(database)
 
 
 def servers_of(database: Database, **settings: Any) -> Servers:
@@ -373,7 +361,7 @@ def runs(name: str, minutes: float = 0, used: float = 0) -> HubUser:
 
 
 def due(servers: Servers, hub: HubOf) -> DueServers:
-    return DueServers(servers, hub)  # type: ignore[arg-type]
+    return DueServers(servers, hub)  # type: ignore[arg-type]  # all of the Hub that it asks
 
 
 async def seen(servers: Servers, minutes: float, *names: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -267,13 +265,6 @@ def test_the_text_form_says_the_same(made: Timetable) -> None:
 
 
 # ---- the store ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/hub.sqlite")
-    yield made
-    made.close()
 
 
 def test_timetables_are_kept(database: Database) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from madang_hub.catalog import TABLE, Catalog
+from madang_hub.catalog import Catalog
+from madang_hub.image_table import TABLE
 from madang_hub.user_server import UserServer
 
 

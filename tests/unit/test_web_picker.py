@@ -8,46 +8,31 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.tables import environment, size, table
 
 from madang_hub.catalog import Catalog
 from madang_hub.shelf.offering import Shelf
 from madang_hub.web.pages import chosen, options_form
 
-TABLE = """
-release = "0.1.0"
-default = { environment = "lab", size = "small" }
-[size.small]
-title = { ko = "작게", en = "Small" }
-cpu = 1
-memory = "2G"
-pids = 512
-[size.half]
-title = { ko = "반", en = "Half" }
-cpu = 0.5
-memory = "1536M"
-pids = 512
-[size.large]
-title = { ko = "크게", en = "Large" }
-cpu = 4
-memory = "16G"
-pids = 512
-who = ["admin"]
-[image.lab]
-parent = "debian:bookworm-slim"
-folder = "images/lab"
-[image.lab.offer]
-title = { ko = "데이터 <과학>", en = "Data <b>science</b>" }
-purpose = { ko = "표 & 그래프", en = "Tables & \\"plots\\"" }
-sizes = ["small", "large"]
-[image.deep]
-parent = "lab"
-folder = "images/deep"
-[image.deep.offer]
-title = { ko = "딥러닝", en = "Deep learning" }
-purpose = { ko = "모델", en = "Models" }
-sizes = ["small", "half"]
-who = ["group:class:ai"]
-"""
+TABLE = table(
+    size(),
+    size("half", ("반", "Half"), cpu=0.5, memory="1536M"),
+    size("large", ("크게", "Large"), cpu=4, memory="16G", who=["admin"]),
+    environment(
+        "lab",
+        ("데이터 <과학>", "Data <b>science</b>"),
+        ("표 & 그래프", 'Tables & "plots"'),
+        sizes=["small", "large"],
+    ),
+    environment(
+        "deep",
+        ("딥러닝", "Deep learning"),
+        ("모델", "Models"),
+        parent="lab",
+        sizes=["small", "half"],
+        who=["group:class:ai"],
+    ),
+)
 CATALOG = Catalog.parse(TABLE)
 
 

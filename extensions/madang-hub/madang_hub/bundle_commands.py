@@ -6,23 +6,19 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from madang_hub.bundle import creating
 from madang_hub.bundle.archive import Archive
 from madang_hub.bundle.engine import Engine
 from madang_hub.bundle.loading import load
 from madang_hub.bundle.manifest import BundleError, readable
-from madang_hub.catalog import TABLE, Catalog
+from madang_hub.catalog import Catalog
 from madang_hub.deploy import server
+from madang_hub.image_table import TABLE
+from madang_hub.installation import Add, Command, Installation
 from madang_hub.places import Places
-
-if TYPE_CHECKING:
-    from madang_hub.cli import Installation
-
-    Command = Callable[[argparse.Namespace, Installation], int]
 
 
 def _say(line: str) -> None:
@@ -85,7 +81,7 @@ def _bundle(args: argparse.Namespace, here: Installation) -> int:
     raise BundleError("Say what: madang bundle --help")  # argparse asks for the action itself
 
 
-def register(add: Callable[[str, Command], argparse.ArgumentParser]) -> None:
+def register(add: Add) -> None:
     """Add the commands; ``add`` makes the parser of one."""
     actions = add("bundle", _bundle).add_subparsers(dest="action", required=True, metavar="ACTION")
 

@@ -1,35 +1,21 @@
 """The shelf: which images exist, which of them people may start, and in what sizes.
 
 Rules only: :meth:`Catalog.load` reads one file, everything else is pure. The table itself is
-``images/images.toml``; its vocabulary is *image* (something that is built), *environment* (an image
-that is offered to people) and *size* (CPU, memory and process limit of one server).
+``images/images.toml`` (``image_table.py`` reads its rows); its vocabulary is *image* (something that is
+built), *environment* (an image that is offered to people) and *size* (CPU, memory and process limit of
+one server).
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic import ValidationError as PydanticError
-
-OUTSIDE_PARENT = "debian:bookworm-slim"
-"""The one image that does not come from the table (``scripts/base-image`` provides it)."""
-
-TABLE = Path("images/images.toml")
-"""The table, in the folder of the source."""
-EVERYONE = "everyone"
-ADMIN = "admin"
-_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
-
-
-class CatalogError(ValueError):
-    """The table is wrong; the message names file, line and fix of everything found, a line each."""
+from madang_hub.image_table import ADMIN, EVERYONE, TABLE, CatalogError, Install, read
+from madang_hub.texts import Text
 
 
 class OptionError(ValueError):
@@ -70,85 +56,6 @@ class Person:
             or (self.admin and ADMIN in who)
             or any(w.startswith("group:") and w.removeprefix("group:") in self.groups for w in who)
         )
-
-
-# ---- the rows as they are written -----------------------------------------------------------
-
-
-def _bytes(value: Any) -> Any:
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?)([KMG])", value)):
-        return int(float(found[1]) * _UNITS[found[2]])
-    raise ValueError('write memory as a number with K, M or G, for example "2G"')
-
-
-def _audience(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(r"everyone|admin|group:\S.*", value):
-        raise ValueError('write "everyone", "admin" or "group:<name>"')
-    return value
-
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
-Who = Annotated[tuple[Annotated[str, BeforeValidator(_audience)], ...], Field(min_length=1)]
-Install = Literal["always", "on demand", "by name"]
-Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Text(_Row):
-    """One text in the two languages of Madang."""
-
-    ko: Sentence
-    en: Sentence
-
-    def for_language(self, language: str) -> str:
-        """The text in ``language`` ("ko" or "en"); anything else gets Korean."""
-        return self.en if language == "en" else self.ko
-
-
-class _SizeRow(_Row):
-    title: Text
-    cpu: Annotated[float, Field(gt=0)]
-    memory: Annotated[int, BeforeValidator(_bytes), Field(ge=256 * 2**20)]
-    pids: Annotated[int, Field(ge=64)]
-    who: Who = (EVERYONE,)
-
-
-class _OfferRow(_Row):
-    title: Text
-    purpose: Text
-    sizes: Annotated[tuple[str, ...], Field(min_length=1)]
-    who: Who = (EVERYONE,)
-    accelerators: tuple[str, ...] = ()
-    rescue: bool = False
-
-
-class _ImageRow(_Row):
-    parent: str
-    folder: Sentence
-    dockerfile: Sentence | None = None
-    tool: str | None = None
-    locks: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    install: Install = "always"
-    offer: _OfferRow | None = None
-
-
-class _Default(_Row):
-    environment: str
-    size: str
-
-
-class _Table(_Row):
-    release: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,60}$")]
-    default: _Default
-    size: Annotated[dict[Name, _SizeRow], Field(min_length=1)]
-    image: Annotated[dict[Name, _ImageRow], Field(min_length=1)]
-
-
-# ---- what the rest of Madang works with -----------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -252,24 +159,7 @@ class Catalog:
     @classmethod
     def parse(cls, text: str, path: Path = TABLE) -> Catalog:
         """The same for the ``text`` of a table; ``path`` is only named in errors."""
-        try:
-            raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise CatalogError(f"{path}: not valid TOML: {error}") from error
-        faults: list[tuple[tuple[str, ...], str]] = []
-        try:
-            table = _Table.model_validate(raw)
-        except PydanticError as error:
-            faults = [
-                (_words(e["loc"]), _plain(e["type"], e["msg"], e.get("ctx", {})))
-                for e in error.errors()
-            ]
-        else:
-            faults = _contradictions(table)
-        if faults:
-            raise CatalogError(
-                "\n".join(_located(path, text, where, what) for where, what in faults)
-            )
+        table = read(text, path)
         every = MappingProxyType(
             {
                 n: Environment(n, n, o.title, o.purpose, o.sizes, o.who, o.accelerators, o.rescue)
@@ -416,92 +306,3 @@ class Catalog:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-# ---- faults ---------------------------------------------------------------------------------
-
-
-def _words(location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """Pydantic's location without its own marks ("[key]") and list positions."""
-    return tuple(w for w in location if isinstance(w, str) and w != "[key]")
-
-
-def _plain(kind: str, message: str, context: Mapping[str, Any]) -> str:
-    if kind == "missing":
-        return "is missing: add it"
-    if kind == "extra_forbidden":
-        return "is not a key of this table: remove it or correct its spelling"
-    if kind == "value_error":
-        return str(context.get("error", message))
-    if kind == "string_pattern_mismatch":
-        return "use lower-case letters, digits and hyphens, starting with a letter"
-    return message[:1].lower() + message[1:]
-
-
-def _contradictions(table: _Table) -> list[tuple[tuple[str, ...], str]]:
-    """What each row for itself cannot see: names that point nowhere, circles, unusable defaults."""
-    faults: list[tuple[tuple[str, ...], str]] = []
-    offered = {name for name, row in table.image.items() if row.offer}
-    for name, row in table.image.items():
-        if row.parent != OUTSIDE_PARENT and row.parent not in table.image:
-            faults.append(
-                (
-                    ("image", name, "parent"),
-                    f'"{row.parent}" is no image of this table: name one, or "{OUTSIDE_PARENT}"',
-                )
-            )
-        if row.tool is not None and row.tool not in table.image:
-            faults.append(
-                (("image", name, "tool"), f'"{row.tool}" is no image of this table: name one')
-            )
-        seen = [name]
-        while (parent := table.image[seen[-1]].parent) in table.image:
-            if parent in seen:
-                circle = " → ".join([*seen, parent])
-                faults.append((("image", name, "parent"), f"parents form a circle ({circle})"))
-                break
-            seen.append(parent)
-        for size in row.offer.sizes if row.offer else ():
-            if size not in table.size:
-                faults.append(
-                    (
-                        ("image", name, "offer", "sizes"),
-                        f'"{size}" is no size of this table: use {", ".join(table.size)}',
-                    )
-                )
-    if table.default.environment not in offered:
-        faults.append(
-            (
-                ("default",),
-                f'environment "{table.default.environment}" is not offered: use one of '
-                + ", ".join(sorted(offered)),
-            )
-        )
-    elif (row := table.image[table.default.environment]).offer and (
-        table.default.size not in row.offer.sizes
-    ):
-        faults.append(
-            (("default",), f'size "{table.default.size}" is not offered with that environment')
-        )
-    return faults
-
-
-def line_of(text: str, where: tuple[str, ...]) -> int:
-    """The line (from 1) of the TOML ``text`` where the key ``where`` is, or of its nearest table."""
-    best, best_depth = 1, 0
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
-            here = table
-        elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            here = table + tuple(part.strip("\"'") for part in key[1].split("."))
-        else:
-            continue
-        if here == where[: len(here)] and len(here) > best_depth:
-            best, best_depth = number, len(here)
-    return best
-
-
-def _located(path: Path, text: str, where: tuple[str, ...], what: str) -> str:
-    return f"{path}:{line_of(text, where)}: {'.'.join(where) or 'the table'}: {what}"

@@ -6,10 +6,11 @@ import argparse
 import sys
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from madang_hub.catalog import Catalog
 from madang_hub.desk import CommandError, Desk, again, open_desk, outside
+from madang_hub.installation import Add, Command, Installation
 from madang_hub.password_file import PasswordFile, password_list
 from madang_hub.people import roster, timetable
 from madang_hub.people.directory import Person, Team
@@ -19,10 +20,6 @@ from madang_hub.people.roles import TEAM
 from madang_hub.people.timetable import Timetable, TimetableError
 from madang_hub.shelf.offered import offered
 from madang_hub.web.i18n import N_, gettext_for
-
-if TYPE_CHECKING:
-    from madang_hub.cli import Installation
-    from madang_hub.desk import Add, Command
 
 
 def team_name(text: str) -> str:

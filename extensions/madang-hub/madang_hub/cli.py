@@ -4,45 +4,40 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import quote
-from zoneinfo import ZoneInfo
-
-import requests
+from itertools import chain
 
 from madang_hub import (
     bundle_commands,
     class_commands,
     environment_commands,
     home_commands,
+    user_commands,
     version_commands,
 )
-from madang_hub.bundle.loading import loaded
 from madang_hub.bundle.manifest import BundleError
-from madang_hub.catalog import Catalog, CatalogError
+from madang_hub.catalog import Catalog
 from madang_hub.deploy import doctor, embedded, server
-from madang_hub.deploy.engine import EngineFacts, ModeError, decide, look
+from madang_hub.deploy.engine import ModeError
 from madang_hub.deploy.envs import BuildError
 from madang_hub.deploy.findings import report
 from madang_hub.desk import CommandError
+from madang_hub.image_table import TABLE, CatalogError
+from madang_hub.installation import Command, Installation
 from madang_hub.people.accounts import AccountError
 from madang_hub.people.archive import ArchiveError
-from madang_hub.people.database import Database
 from madang_hub.people.directory import DirectoryError
-from madang_hub.people.enrolment import Enrolment, describe
-from madang_hub.places import Mode, Places, read_secret
-from madang_hub.settings import Settings, SettingsError
+from madang_hub.places import Places
+from madang_hub.settings import SettingsError
 from madang_hub.shelf.build import BuildError as ImageError
 from madang_hub.shelf.installed import ShelfError
-from madang_hub.shelf.offered import TABLE, offered
+from madang_hub.shelf.offered import offered
 from madang_hub.shelf.plan import UnknownImage
-from madang_hub.shelf.pruning import prune
+from madang_hub.shelf.pruning import prune, prune_past
 from madang_hub.shelf.publish import PublishError, publish
 
 EXPECTED = (
@@ -66,53 +61,6 @@ EXPECTED = (
 """Errors with a sentence for the operator; any other is a defect and shows its traceback."""
 
 
-def root() -> Path:
-    """The checkout, or in the Hub's image its copy."""
-    given = os.environ.get("MADANG_ROOT")
-    return Path(given) if given else Path(__file__).resolve().parents[3]
-
-
-class Installation:
-    """What the commands share: settings, table, engine and mode, each found out when first needed."""
-
-    def __init__(self) -> None:
-        self.root = root()
-        self.settings = self._of_bundle(Settings.load(self.root))
-        self.inside = os.environ.get("MADANG_INSIDE") == "1"
-        self._facts: EngineFacts | None = None
-
-    def _of_bundle(self, settings: Settings) -> Settings:
-        """Where a bundle was loaded, what it brought is offered unless the settings name something."""
-        bundle = loaded(self.root)
-        if bundle is None or settings.environments:
-            return settings
-        table = Catalog.load(self.root / TABLE)
-        brought = tuple(image.name for image in bundle.images if image.name in table.every)
-        return settings.model_copy(update={"environments": brought})
-
-    @property
-    def facts(self) -> EngineFacts:
-        if self._facts is None:
-            self._facts = look()
-        return self._facts
-
-    def places(self) -> tuple[Places, str]:
-        """Folders and addresses for the mode in use, and why it is that mode."""
-        mode: Mode
-        if (runs_as := os.environ.get("MADANG_RUNS_AS")) in ("server", "embedded"):
-            mode, why = ("server" if runs_as == "server" else "embedded"), "started so"
-        else:
-            mode, why = decide(self.settings.mode, self.facts)
-            if mode == "embedded" and self.settings.mode == "auto" and loaded(self.root):
-                raise ModeError(
-                    f"This Madang was loaded from a bundle, which needs a container engine, but {why}."
-                )
-        return Places(self.settings, mode), why
-
-    def stack(self, places: Places) -> server.Stack:
-        return server.Stack(places, offered(self.root, self.settings), self.facts, self.root)
-
-
 # ---- commands -------------------------------------------------------------------------------
 
 
@@ -123,7 +71,7 @@ def up(args: argparse.Namespace, here: Installation) -> int:
     if places.mode == "embedded":
         print("  People are NOT isolated from each other in this mode; it is for trying Madang.")
         embedded.up(places, here.root, offered(here.root, here.settings))
-        sign_in = ensure_admin(places)
+        sign_in = user_commands.ensure_admin(places)
     else:
         stack = here.stack(places)
         stack.up()
@@ -205,115 +153,10 @@ def prepare(args: argparse.Namespace, here: Installation) -> int:
     return 0
 
 
-def ensure_admin(places: Places) -> str:
-    """Make the admin's account if it is missing; how the admin signs in, in words."""
-    name = places.settings.admin
-    database = Database(places.database_url("hub"))
-    enrolment = Enrolment(database)
-    now = datetime.now(UTC)
-    try:
-        person = enrolment.directory.person(name)
-        if person is not None and person.ended is not None:
-            return f"cannot: the access has ended; scripts/madang user restore {name} gives it back"
-        found = next((a for a in enrolment.accounts.names() if a.name == name), None)
-        if found is None:
-            password = enrolment.password(name, now) if person else enrolment.add(name, now)
-            return (
-                f"with the one-time password  {password}\n"
-                "            (open 'one-time password' on the sign-in page and choose your own there)"
-            )
-    finally:
-        database.close()
-    which = "the one-time password of the first start" if found.one_time else "your own password"
-    return f"with {which}; lost it? scripts/madang user password {name}"
-
-
 def environments(args: argparse.Namespace, here: Installation) -> int:
     """Build the environments that embedded mode runs in (`up` does it as well)."""
     embedded.ensure_environments(here.root, offered(here.root, here.settings))
     return 0
-
-
-def user(args: argparse.Namespace, here: Installation) -> int:
-    """People and their local accounts: add, password, remove, restore, list."""
-    places, _ = here.places()
-    if places.mode == "server" and not here.inside:
-        words = [w for w in (args.action, args.name) if w]
-        words += [f"--name={args.display_name}"] if args.display_name else []
-        words += [f"--email={args.email}"] if args.email else []
-        words += ["--admin"] if args.admin else []
-        print(
-            here.stack(places).compose(
-                "exec", "-T", "hub", "python", "-m", "madang_hub", "user", *words
-            ),
-            end="",
-        )
-        return 0
-    if args.action == "ensure-admin":
-        print(ensure_admin(places))
-        return 0
-    if args.action != "list" and not args.name:
-        raise AccountError(f"Say whose account: madang user {args.action} NAME")
-    if args.action != "add" and (args.display_name or args.email or args.admin):
-        raise AccountError("--name, --email and --admin go with 'madang user add NAME'.")
-    now = datetime.now(UTC)
-    today = now.astimezone(ZoneInfo(places.settings.timezone)).date()
-    database = Database(places.database_url("hub"))
-    enrolment = Enrolment(database)
-    try:
-        if args.action == "list":
-            for enrolled in enrolment.everybody():
-                admin = enrolled.person.name == places.settings.admin
-                print(describe(enrolled, now, today, places.settings.one_time_days, admin=admin))
-            return 0
-        if args.action == "remove":
-            enrolment.end(args.name, now)
-            _forget(places, args.name)
-            print(
-                f"{args.name} can no longer sign in; the files stay. A mistake? 'madang user restore "
-                f"{args.name}'"
-            )
-            return 0
-        if args.action == "add":
-            password = enrolment.add(
-                args.name,
-                now,
-                display_name=args.display_name,
-                email=args.email or None,
-                admin=args.admin,
-            )
-        elif args.action == "restore":
-            password = enrolment.restore(args.name, now, today)
-        else:
-            password = enrolment.password(args.name, now)
-        print(f"{args.name}\tone-time password: {password}")
-    finally:
-        database.close()
-    return 0
-
-
-def _forget(places: Places, name: str) -> None:
-    """End the sessions, tokens and servers of ``name``: the Hub forgets the person.
-
-    Raises:
-        AccountError: the Hub did not do it, so an open session may go on.
-    """
-    token = read_secret(places.secrets, "operator_token")
-    headers = {"Authorization": f"token {token}"}
-    try:
-        reply = requests.delete(
-            f"{places.hub_api}/users/{quote(name)}", headers=headers, timeout=120
-        )
-    except requests.RequestException as error:
-        reason = f"the Hub does not answer ({error.__class__.__name__})"
-    else:
-        if reply.ok or reply.status_code == 404:
-            return
-        reason = f"the Hub said {reply.status_code}"
-    raise AccountError(
-        f"{name} cannot sign in any more, but {reason}, so an open session and server may go on. Delete the "
-        "person on the Hub's admin page, or stop Madang."
-    )
 
 
 def catalog(args: argparse.Namespace, here: Installation) -> int:
@@ -346,7 +189,7 @@ def compose(args: argparse.Namespace, here: Installation) -> int:
 def images(args: argparse.Namespace, here: Installation) -> int:
     """Build the images that are stale: those that this installation needs, those named, or all.
 
-    `images prune` removes earlier versions that nobody uses any more.
+    `images prune` removes what nobody uses any more: earlier versions, past releases, replaced builds.
     """
     from madang_hub.shelf import build, sizes
 
@@ -355,8 +198,9 @@ def images(args: argparse.Namespace, here: Installation) -> int:
         if places.mode != "server":
             raise server.ServerError("Embedded mode has no images; there is nothing to remove.")
         stack = here.stack(places)
-        for line in (*prune(stack), *environment_commands.retire(stack)):
-            print(line)
+        past = prune_past(stack, Catalog.load(here.root / TABLE))
+        for line in chain(prune(stack), environment_commands.retire(stack), past):
+            print(line, flush=True)
         return 0
     table = offered(here.root, here.settings)
     places = Places(here.settings, "server")
@@ -378,9 +222,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="madang", description="Run and look after Madang.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(
-        name: str, run: Callable[[argparse.Namespace, Installation], int]
-    ) -> argparse.ArgumentParser:
+    def add(name: str, run: Command) -> argparse.ArgumentParser:
         text = (run.__doc__ or "").strip().splitlines()[0]
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
@@ -390,16 +232,7 @@ def parser() -> argparse.ArgumentParser:
     add("down", down)
     add("reset", reset).add_argument("--yes", action="store_true", help="do not ask")
     add("doctor", examine)
-    people = add("user", user)
-    people.add_argument(
-        "action", choices=["add", "password", "remove", "restore", "list", "ensure-admin"]
-    )
-    people.add_argument("name", nargs="?", default="", help="the user name")
-    people.add_argument(
-        "--name", dest="display_name", default="", help="add: the person's name, '김민지'"
-    )
-    people.add_argument("--email", default="", help="add: the person's e-mail address")
-    people.add_argument("--admin", action="store_true", help="add: the person is an admin")
+    user_commands.register(add)
     class_commands.register(add)
     home_commands.register(add)
     environment_commands.register(add)

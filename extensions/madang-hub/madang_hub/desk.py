@@ -6,29 +6,21 @@ of this machine go in by stdin, and one-time passwords come out by stdout.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 from zoneinfo import ZoneInfo
 
+from madang_hub.installation import Installation
 from madang_hub.people.archive import Archive
 from madang_hub.people.audit import Audit
 from madang_hub.people.classes import Classes
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory
 from madang_hub.places import Places
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from madang_hub.cli import Installation
-
-    Command = Callable[[argparse.Namespace, Installation], int]
-    Add = Callable[[str, Command], argparse.ArgumentParser]
 
 
 class CommandError(ValueError):

@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from madang_hub.catalog import TABLE, Catalog
+from madang_hub.catalog import Catalog
 from madang_hub.deploy.server import ServerError, Stack
+from madang_hub.image_table import TABLE
+from madang_hub.installation import Add, Installation
 from madang_hub.people.audit import Audit
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory
@@ -29,7 +31,6 @@ from madang_hub.shelf.proposals import PARENT, Proposal, ProposalRefused, new_pr
 from madang_hub.shelf.repository import RepositoryError, read
 from madang_hub.shelf.versions import Version
 
-Command = Callable[[argparse.Namespace, Any], int]
 ACTOR = "madang"
 
 
@@ -219,7 +220,7 @@ def _words(args: argparse.Namespace) -> list[str]:
     ]
 
 
-def _propose(args: argparse.Namespace, here: Any, places: Places) -> int:
+def _propose(args: argparse.Namespace, here: Installation, places: Places) -> int:
     if here.inside:
         return propose(args, places, here.root, sys.stdin.buffer.read(), datetime.now(UTC))
     try:
@@ -236,7 +237,7 @@ def _propose(args: argparse.Namespace, here: Any, places: Places) -> int:
     return int(done.returncode)
 
 
-def environment(args: argparse.Namespace, here: Any) -> int:
+def environment(args: argparse.Namespace, here: Installation) -> int:
     """Environments that mentors propose: list them, propose one, build what an admin approved."""
     places: Places = here.places()[0]
     if args.action == "propose":
@@ -285,7 +286,7 @@ def _shown(lines: Iterator[str]) -> Iterator[str]:
         yield line
 
 
-def register(add: Callable[[str, Command], argparse.ArgumentParser]) -> None:
+def register(add: Add) -> None:
     """Add the command; ``add`` makes its parser."""
     parser = add("environment", environment)
     parser.add_argument(

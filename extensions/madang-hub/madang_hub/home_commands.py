@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import requests
 
 from madang_hub.desk import CommandError, again, open_desk, outside
 from madang_hub.homes import USER_GID, USER_UID
+from madang_hub.installation import Add, Installation
 from madang_hub.people.enrolment import STACK
 from madang_hub.places import Places, read_secret
-
-if TYPE_CHECKING:
-    from madang_hub.cli import Installation
-    from madang_hub.desk import Add
 
 
 def home(args: argparse.Namespace, installation: Installation) -> int:

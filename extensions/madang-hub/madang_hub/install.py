@@ -18,6 +18,7 @@ from madang_hub.people.github import GitHubAuthenticator
 from madang_hub.people.oidc import OidcAuthenticator
 from madang_hub.permissions import SERVER_TOKEN_SCOPES, roles
 from madang_hub.places import (
+    ENVIRONMENTS,
     IDLE_SERVICE,
     PEOPLE_SERVICE,
     TRACKING_SERVICE,
@@ -29,7 +30,8 @@ from madang_hub.shelf.offered import offered
 from madang_hub.shelf.offering import Shelf, shelf_of
 from madang_hub.shelf.starts import Starts
 from madang_hub.shelf.starts import hook as noting_starts
-from madang_hub.spawner import HOME, HUB_HOST, SERVER_PORT, MadangSpawner
+from madang_hub.spawner import MadangSpawner
+from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT
 from madang_hub.web import outage, pages
 
 
@@ -153,7 +155,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
         c.JupyterHub.spawner_class = MadangLocalSpawner
         c.MadangLocalSpawner.catalog = shelf.table
         c.MadangLocalSpawner.homes = str(places.homes)
-        c.MadangLocalSpawner.environments = str(root / "build" / "env")
+        c.MadangLocalSpawner.environments = str(root / ENVIRONMENTS)
         c.MadangLocalSpawner.samples = str(root / "images")
         c.MadangLocalSpawner.logs = str(places.log / "servers")
         c.MadangLocalSpawner.public_port = settings.port

@@ -17,6 +17,9 @@ from madang_hub.settings import Settings, SettingsError
 
 Mode = Literal["server", "embedded"]
 
+ENVIRONMENTS = Path("build", "env")
+"""The checkout's environments, a folder each; `scripts/setup` makes the first of them."""
+
 TRACKING_SERVICE = "mlflow"
 TRACKING_PREFIX = "/services/mlflow/"
 PEOPLE_SERVICE = "people"
@@ -150,7 +153,22 @@ class Places:
     @property
     def bind(self) -> str:
         """Address of the public port: loopback in embedded mode, all in server mode, unless set."""
-        return self.settings.bind or ("127.0.0.1" if self.mode == "embedded" else "0.0.0.0")  # noqa: S104
+        return self.settings.bind or ("127.0.0.1" if self.mode == "embedded" else "0.0.0.0")  # noqa: S104  # what server mode is for
+
+
+def env_of(root: Path, name: str) -> Path:
+    """The environment ``name`` of the checkout ``root``."""
+    return root / ENVIRONMENTS / name
+
+
+def bin_of(root: Path, name: str) -> Path:
+    """The folder with the programs of environment ``name``."""
+    return env_of(root, name) / "bin"
+
+
+def tool_of(root: Path, program: str) -> Path:
+    """A program that builds and locks are made with (``uv``, ``pip``, ``python``), of `locks/tool.txt`."""
+    return bin_of(root, "tool") / program
 
 
 def read_secret(folder: Path, name: str) -> str:

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from madang_hub.catalog import ADMIN, EVERYONE, TABLE, Catalog
+from madang_hub.catalog import Catalog
+from madang_hub.image_table import ADMIN, EVERYONE, TABLE
 from madang_hub.permissions import (
     ADMIN_SCOPES,
     HUB_ROLES,

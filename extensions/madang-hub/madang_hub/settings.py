@@ -456,7 +456,7 @@ class Settings(BaseModel):
         """Where people find Madang, without a slash at the end."""
         if self.public_url:
             return self.public_url
-        host = self.bind if self.bind not in ("", "0.0.0.0", "::") else "localhost"  # noqa: S104
+        host = self.bind if self.bind not in ("", "0.0.0.0", "::") else "localhost"  # noqa: S104  # compared, not bound
         return f"http://{host}:{self.port}"
 
 

@@ -1,9 +1,8 @@
 """MadangSpawner: a user server in its own container, on its own network.
 
 A thin subclass of DockerSpawner. What may be started is decided in ``catalog.py``, which network it
-gets in ``isolation/networks.py``; here both are put into DockerSpawner's traits. The container's
-settings (:func:`host_config`) are a pure function, so that tests and the engine's gateway can hold
-them against the isolation rules.
+gets in ``isolation/networks.py``, what its container may do in ``user_container.py``; here all are put
+into DockerSpawner's traits.
 """
 
 from __future__ import annotations
@@ -23,46 +22,21 @@ from requests.exceptions import ConnectionError as EngineGone
 from traitlets import Int, Unicode
 
 from madang_hub.catalog import Choice
+from madang_hub.first_answer import listens, responds
 from madang_hub.homes import slug
 from madang_hub.isolation import networks
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import noting
+from madang_hub.user_container import HUB_HOST, host_config
 from madang_hub.user_server import HOME_TROUBLE, UserServer
 
-HOME = "/home/madang"
-HUB_HOST = "hub.madang"
-"""The host name under which a user container finds the proxy: its own network's gateway."""
-SERVER_PORT = 8888
 GUARD_MAX_AGE = 60.0
 """Seconds after which a silent guard counts as gone."""
 ALIVE_EVERY = 1.0
 """Seconds between looks whether a starting container still runs, for one start at a time."""
 TIDY_AGAIN = 10.0
 """Seconds until the engine is asked again to remove what it could not."""
-TMP_BYTES = 512 * 2**20
-
-
-def host_config(plan: networks.NetworkPlan, choice: Choice, home: Path) -> dict[str, Any]:
-    """Docker host settings of a user container beside its memory and CPU limits."""
-    return {
-        "binds": {str(home): {"bind": HOME, "mode": "rw"}},
-        "network_mode": plan.name,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "pids_limit": choice.size.pids,
-        "memswap_limit": choice.size.memory,
-        "read_only": True,
-        "tmpfs": {
-            "/tmp": f"rw,nosuid,nodev,exec,size={TMP_BYTES},mode=1777",  # noqa: S108  # in the container
-            "/run": "rw,nosuid,nodev,noexec,size=16777216,mode=0755",
-        },
-        "extra_hosts": {HUB_HOST: str(plan.gateway)},
-        "init": True,
-        # kept until stop() removes it: how it ended (out of memory?) must be seen first
-        "auto_remove": False,
-        "log_config": {"Type": "json-file", "Config": {"max-size": "5m", "max-file": "2"}},
-    }
 
 
 class MadangSpawner(UserServer, DockerSpawner):
@@ -228,7 +202,7 @@ class MadangSpawner(UserServer, DockerSpawner):
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
                 while time.monotonic() < deadline:
                     # while nobody listens yet, a refused connection is all that it costs
-                    if await _listens(host, port) and await _responds(session, target):
+                    if await listens(host, port) and await responds(session, target):
                         return
                     if time.monotonic() > next_look:
                         await self._check_alive()
@@ -415,23 +389,3 @@ class MadangSpawner(UserServer, DockerSpawner):
                 kept=self.networks_kept,
             )
         return kind._pool
-
-
-async def _listens(host: str, port: int) -> bool:
-    """Whether a connection to ``host`` and ``port`` is taken up within a second."""
-    try:
-        async with asyncio.timeout(1):
-            _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
-
-
-async def _responds(session: aiohttp.ClientSession, url: str) -> bool:
-    """Whether anything but a server error comes back from ``url``."""
-    try:
-        async with session.get(url, allow_redirects=False) as reply:
-            return reply.status < 500
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return False

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from madang_hub.deploy import server
+from madang_hub.installation import Add, Installation
 from madang_hub.people.database import Database
 from madang_hub.shelf.installed import Installed
 from madang_hub.shelf.pruning import in_words, standings
 
-Command = Callable[[argparse.Namespace, Any], int]
 
-
-def versions(args: argparse.Namespace, here: Any) -> int:
+def versions(args: argparse.Namespace, here: Installation) -> int:
     """Environments' versions that are installed, and who may still start the earlier ones."""
     places, _ = here.places()
     if places.mode != "server":
@@ -48,7 +45,7 @@ def versions(args: argparse.Namespace, here: Any) -> int:
     return 0
 
 
-def register(add: Callable[[str, Command], argparse.ArgumentParser]) -> None:
+def register(add: Add) -> None:
     """Add the command; ``add`` makes its parser."""
     parser = add("versions", versions)
     parser.add_argument("action", choices=["list", "forget"])

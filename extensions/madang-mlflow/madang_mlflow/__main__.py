@@ -19,7 +19,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     sys.stdout.flush()
-    os.execve(launch.command[0], launch.command, launch.env)  # noqa: S606
+    os.execve(launch.command[0], launch.command, launch.env)  # noqa: S606  # it is MLflow's server from here on
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ from madang_hub.bundle.manifest import (
     bad_name,
     readable,
 )
-from madang_hub.catalog import OUTSIDE_PARENT, Catalog
+from madang_hub.catalog import Catalog
+from madang_hub.image_table import OUTSIDE_PARENT
+from madang_hub.places import env_of, tool_of
 from madang_hub.shelf import build, plan
 
 LOCKS = ("locks/tool.txt", "locks/hub.txt")
@@ -187,7 +189,7 @@ def _by_zstd(zstd: str, saved: IO[bytes], file: IO[bytes], told: Told) -> None:
         command, stdin=subprocess.PIPE, stdout=file.fileno(), stderr=subprocess.PIPE
     ) as process:
         assert process.stdin is not None  # noqa: S101  # for the type: both are pipes
-        assert process.stderr is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101  # as above
         # it ended early: its own words are below
         with suppress(BrokenPipeError):
             _pump(saved, process.stdin, told)
@@ -257,10 +259,11 @@ def _wheels(root: Path, pythons: Sequence[str]) -> Path:
     folder = kept / key.hexdigest()[:16]
     if folder.is_dir():
         return folder
-    pip = root / "build" / "env" / "tool" / "bin" / "pip"
+    pip = tool_of(root, "pip")
     if not pip.exists():
         raise BundleError(
-            "build/env/tool came from a bundle and has no pip: remove it and build/bundle, then try again."
+            f"{env_of(Path(), 'tool')} came from a bundle and has no pip: remove it and build/bundle, then "
+            "try again."
         )
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=kept) as new:

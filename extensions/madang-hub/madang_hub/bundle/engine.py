@@ -101,7 +101,7 @@ class Engine:
             except BaseException:
                 process.kill()
                 raise
-            assert process.stderr is not None  # noqa: S101
+            assert process.stderr is not None  # noqa: S101  # for the type: it is a pipe
             trouble = process.stderr.read().decode(errors="replace").strip()
         if process.returncode:
             raise BundleError(f"The engine could not save the images: {trouble}")
@@ -119,8 +119,8 @@ class Engine:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         ) as process:
-            assert process.stdin is not None  # noqa: S101
-            assert process.stderr is not None  # noqa: S101
+            assert process.stdin is not None  # noqa: S101  # for the type: both are pipes
+            assert process.stderr is not None  # noqa: S101  # as above
             try:
                 give(process.stdin)
                 process.stdin.close()

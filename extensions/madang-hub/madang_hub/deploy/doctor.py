@@ -20,11 +20,11 @@ from pathlib import Path
 
 from madang_hub.bundle.loading import loaded
 from madang_hub.bundle.manifest import BundleError
-from madang_hub.catalog import CatalogError
 from madang_hub.deploy import provider_check
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide
 from madang_hub.deploy.findings import Finding
-from madang_hub.places import Places
+from madang_hub.image_table import CatalogError
+from madang_hub.places import Places, tool_of
 from madang_hub.shelf.offered import offered
 
 NEED_FREE = {"server": 12 * 2**30, "embedded": 4 * 2**30}
@@ -177,7 +177,7 @@ def _network(s: Subject) -> Finding:
             )
     except BundleError as error:
         return Finding("bad", str(error), "Load the bundle again (docs/howto/offline.md)")
-    pip = s.root / "build" / "env" / "tool" / "bin" / "pip"
+    pip = tool_of(s.root, "pip")
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(

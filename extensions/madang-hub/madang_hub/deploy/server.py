@@ -18,10 +18,9 @@ from madang_hub.bundle import loading
 from madang_hub.bundle.engine import Engine
 from madang_hub.bundle.manifest import Manifest
 from madang_hub.catalog import Catalog
-from madang_hub.deploy import envs
 from madang_hub.deploy.engine import EngineFacts
 from madang_hub.deploy.waiting import wait_for
-from madang_hub.places import PEOPLE_PREFIX, Places
+from madang_hub.places import PEOPLE_PREFIX, Places, tool_of
 from madang_hub.shelf import build as shelf
 from madang_hub.shelf import carried_site
 from madang_hub.shelf.installed import Installed
@@ -159,8 +158,8 @@ class Stack:
         self.places.settings.data.mkdir(parents=True, exist_ok=True)
         # before `prepare`, which would make the folder root's
         publish(self._catalog, self._catalog.images, self.places.environments, self._environ)
-        tool = envs.bin_of(self._root, "tool") / "python"
-        found = carried_site.of_machine(self._environ, str(tool))
+        python = str(tool_of(self._root, "python"))
+        found = carried_site.of_machine(self._environ, python)
         self.prepare(["prepare", "--site"], json.dumps(found).encode())
         self.compose("up", "--detach", "--remove-orphans", "--pull", "never")
         base = f"http://127.0.0.1:{self.places.settings.port}"

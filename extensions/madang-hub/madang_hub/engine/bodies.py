@@ -240,7 +240,7 @@ def _tmpfs(value: Any, rules: Rules) -> dict[str, str]:
     where = "HostConfig.Tmpfs"
     out = {}
     for place, options in an_object(value, where).items():
-        need(place in ("/tmp", "/run"), f"{where} may only be at /tmp and /run")  # noqa: S108
+        need(place in ("/tmp", "/run"), f"{where} may only be at /tmp and /run")  # noqa: S108  # inside the container
         words = a_text(options, where, 200).split(",")
         for word in words:
             size = _SIZE.fullmatch(word)

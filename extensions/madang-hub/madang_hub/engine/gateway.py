@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import stat
 import sys
 from collections import OrderedDict
@@ -29,10 +28,12 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from madang_hub.catalog import Catalog, CatalogError
+from madang_hub.catalog import Catalog
 from madang_hub.engine import policy
 from madang_hub.engine.checks import MAX_BODY, Refused
-from madang_hub.engine.rules import Rules
+from madang_hub.engine.rules import Rules, rules_for
+from madang_hub.engine.serving import serve
+from madang_hub.image_table import CatalogError
 from madang_hub.places import Places
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.installed import TEAM_MADE, Installed
@@ -46,9 +47,6 @@ LOOKUP_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 5.0
 """Seconds until an engine that does not take a connection counts as unreachable."""
 
-FAREWELL = 2.0
-"""Seconds that answers under way (logs that are followed) get when the gateway is stopped."""
-
 REMEMBERED = 4096
 """How many ids of our containers are remembered. What an id belongs to never changes."""
 
@@ -56,25 +54,6 @@ UNREACHABLE = (
     "the container engine does not answer; see 'systemctl status docker' and 'madang doctor'"
 )
 _CARRIED = ("Content-Type", "Api-Version", "Ostype", "Docker-Experimental")
-
-
-def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -> Rules:
-    """What the settings and the table say that user servers may be.
-
-    The limits are those of the table's largest size.
-    """
-    sizes = catalog.sizes.values()
-    return Rules(
-        images=frozenset(catalog.reference(e.image) for e in catalog.environments.values()),
-        homes=PurePosixPath(homes or Places(settings, "server").homes),
-        pool=settings.network,
-        instance=settings.instance,
-        prefix=f"{settings.instance}-user-",
-        bridge_prefix=settings.bridge_prefix,
-        max_memory=max(size.memory for size in sizes),
-        max_cpu=max(size.cpu for size in sizes),
-        max_pids=max(size.pids for size in sizes),
-    )
 
 
 def installed_images(
@@ -302,55 +281,6 @@ def real_homes(body: Mapping[str, Any], rules: Rules) -> None:
 # ---- the program ---------------------------------------------------------------------------------
 
 
-def bound(listen: Path, group: int | None) -> socket.socket:
-    """A socket at ``listen``, mode 0660, of ``group`` if given; nobody can connect before that holds.
-
-    A socket that an earlier run left behind is replaced.
-
-    Raises:
-        FileExistsError: something that is not a socket is in its place.
-    """
-    if listen.is_socket():
-        listen.unlink()
-    elif listen.exists():
-        raise FileExistsError(f"{listen} exists and is not a socket; move it away")
-    endpoint = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o777)
-    try:
-        endpoint.bind(str(listen))
-    finally:
-        os.umask(before)
-    if group is not None:
-        os.chown(listen, -1, group)
-    listen.chmod(0o660)
-    endpoint.setblocking(False)
-    return endpoint
-
-
-async def serve(
-    gateway: Gateway,
-    listen: Path,
-    group: int | None,
-    stop: asyncio.Event,
-    ready: asyncio.Event | None = None,
-) -> None:
-    """Serve on the socket ``listen`` (see :func:`bound`) until ``stop``; set ``ready`` when it does."""
-    runner = web.AppRunner(
-        gateway.app(), access_log=None, handler_cancellation=True, shutdown_timeout=FAREWELL
-    )
-    await runner.setup()
-    endpoint = bound(listen, group)
-    try:
-        await web.SockSite(runner, endpoint).start()
-        log.info("listening on %s for the engine at %s", listen, gateway.engine)
-        if ready is not None:
-            ready.set()
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-        await asyncio.to_thread(listen.unlink, missing_ok=True)
-
-
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m madang_hub.engine.gateway",
@@ -406,12 +336,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     listen = arguments.listen or Places(settings, "server").engine_socket
 
+    log.info("the engine is at %s", gateway.engine)
+
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(gateway, listen, arguments.group, stop)
+        await serve(gateway.app(), listen, arguments.group, stop)
 
     try:
         asyncio.run(run())

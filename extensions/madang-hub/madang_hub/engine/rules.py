@@ -1,11 +1,16 @@
-"""What user servers of one installation may be (data; see ``policy.py``)."""
+"""What user servers of one installation may be: data for ``policy.py``, made of settings and table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+from madang_hub.catalog import Catalog
+from madang_hub.places import Places
+from madang_hub.settings import Settings
+from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT
 
 
 @dataclass(frozen=True)
@@ -24,9 +29,9 @@ class Rules:
     prefix: str = "madang-user-"
     bridge_prefix: str = "mdg"
     user: str = "1000:1000"
-    home: str = "/home/madang"
-    hub_host: str = "hub.madang"
-    server_port: int = 8888
+    home: str = HOME
+    hub_host: str = HUB_HOST
+    server_port: int = SERVER_PORT
     max_memory: int = 16 * 2**30
     max_cpu: float = 8.0
     max_pids: int = 4096
@@ -35,3 +40,22 @@ class Rules:
     read_only_binds: Mapping[str, str] = field(default_factory=dict)
     devices: frozenset[str] = frozenset()
     security_options: frozenset[str] = frozenset()
+
+
+def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -> Rules:
+    """What the settings and the table say that user servers may be.
+
+    The limits are those of the table's largest size.
+    """
+    sizes = catalog.sizes.values()
+    return Rules(
+        images=frozenset(catalog.reference(e.image) for e in catalog.environments.values()),
+        homes=PurePosixPath(homes or Places(settings, "server").homes),
+        pool=settings.network,
+        instance=settings.instance,
+        prefix=f"{settings.instance}-user-",
+        bridge_prefix=settings.bridge_prefix,
+        max_memory=max(size.memory for size in sizes),
+        max_cpu=max(size.cpu for size in sizes),
+        max_pids=max(size.pids for size in sizes),
+    )

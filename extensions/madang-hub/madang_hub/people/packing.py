@@ -161,7 +161,7 @@ def compare(home: Path, path: Path, entries: dict[bytes, bytes]) -> None:
             if key not in missing:
                 raise OSError(f"the archive has {name!r}, which the home had not")
             missing.discard(key)
-            here = os.path.join(os.fsencode(home), key) if key else os.fsencode(home)  # noqa: PTH118
+            here = os.path.join(os.fsencode(home), key) if key else os.fsencode(home)  # noqa: PTH118  # bytes: names need not be text
             state = os.lstat(here)
             same = (
                 (member.mode, member.uid, member.gid)
@@ -170,10 +170,10 @@ def compare(home: Path, path: Path, entries: dict[bytes, bytes]) -> None:
                 and _KINDS.get(member.type) in (None, stat.S_IFMT(state.st_mode))
             )
             if member.issym():
-                same = same and os.fsencode(member.linkname) == os.readlink(here)  # noqa: PTH115
+                same = same and os.fsencode(member.linkname) == os.readlink(here)  # noqa: PTH115  # bytes: names need not be text
             elif member.islnk():
                 first = member.linkname.removeprefix("./")
-                other = os.lstat(os.path.join(os.fsencode(home), os.fsencode(first)))  # noqa: PTH118
+                other = os.lstat(os.path.join(os.fsencode(home), os.fsencode(first)))  # noqa: PTH118  # bytes: names need not be text
                 same = same and (other.st_dev, other.st_ino) == (state.st_dev, state.st_ino)
             elif member.isreg():
                 same = same and member.size == state.st_size

@@ -11,7 +11,6 @@ JupyterHub's own form stays the operator's way in: ``data`` is what it posted; t
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.httputil import url_concat
 from traitlets import Bool, Enum, Unicode
 
@@ -45,9 +44,10 @@ from madang_hub.people.standing import (
     ProviderAwayError,
     Reply,
     answered,
-    ends,
     held,
     refused_grant,
+    renewed,
+    understood,
 )
 from madang_hub.web.i18n import gettext_for, language_of_handler
 
@@ -204,7 +204,7 @@ class ProviderAuthenticator(DirectoryAuthenticator):
         tokens = reply.table if answered(reply.status) == "yes" else {}
         if not isinstance(tokens.get("access_token"), str):
             raise RefusedError(f"no token for the code (status {reply.status})")
-        state = self._state({}, tokens)
+        state = renewed({}, tokens, time.time())
         expected = id_tokens.nonce(id_tokens.challenge(params["code_verifier"]))
         self._note_identity(state, tokens, expected)
         claims = await self._claims(state)
@@ -315,7 +315,7 @@ class ProviderAuthenticator(DirectoryAuthenticator):
         reply = await self._ask(self.token_url, params)
         tokens = reply.table if answered(reply.status) == "yes" else {}
         if isinstance(tokens.get("access_token"), str):
-            new = self._state(state, tokens)
+            new = renewed(state, tokens, time.time())
             self._keep(name, state, new)
             self._note_identity(new, tokens, None)
             return new
@@ -333,24 +333,6 @@ class ProviderAuthenticator(DirectoryAuthenticator):
         """Remember ``after`` instead of ``before``, unless the person has signed in anew meanwhile."""
         if self._states.get(name) is before:
             self._states[name] = after
-
-    def _state(self, old: Mapping[str, Any], tokens: dict[str, Any]) -> dict[str, Any]:
-        """The auth state with new ``tokens``: only what is used later (the Hub stores it encrypted)."""
-        now = time.time()
-        keep = ("id_token", "id_claims", "user_info_keys", "subject")
-        state = {key: old[key] for key in keep if key in old}
-        state |= {
-            "access_token": tokens["access_token"],
-            "token_type": tokens.get("token_type") or "Bearer",
-            "refresh_token": tokens.get("refresh_token") or old.get("refresh_token"),
-            "access_ends": ends(now, tokens.get("expires_in")),
-            "refresh_ends": ends(
-                now, tokens.get("refresh_expires_in") or tokens.get("refresh_token_expires_in")
-            ),
-            "checked": old.get("checked", now),
-            "signed_out": bool(old.get("signed_out")),
-        }
-        return state
 
     # ---- signing out ----------------------------------------------------------------------
 
@@ -403,20 +385,9 @@ class ProviderAuthenticator(DirectoryAuthenticator):
             found = await self.httpfetch(url, parse_json=False, raise_error=False, **options)
         except (HTTPClientError, OSError, ValueError) as error:
             raise ProviderAwayError(f"{_place(url)}: {error.__class__.__name__}") from error
-        if answered(found.code) == "away" or _too_many(found):
-            raise ProviderAwayError(f"{_place(url)}: status {found.code}")
+        reply = understood(_place(url), found.code, found.headers, found.body)
         self._away_until = 0.0
-        try:
-            body = json.loads(found.body) if found.body else None
-        except ValueError:
-            body = None
-        return Reply(found.code, body)
-
-
-def _too_many(reply: HTTPResponse) -> bool:
-    """Whether GitHub refuses only for a while (it says so with 403)."""
-    limits = reply.headers.get("X-RateLimit-Remaining") == "0" or "Retry-After" in reply.headers
-    return bool(reply.code == 403 and limits)
+        return reply
 
 
 def _place(url: str) -> str:

@@ -13,12 +13,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from madang_hub.catalog import Text
 from madang_hub.people import addresses
 from madang_hub.people.accounts import unusable
 from madang_hub.people.directory import TeamRole
+from madang_hub.people.roster_words import COLUMNS, REQUIRED, ROLE_WORDS, ROLES, Column, heading
 from madang_hub.people.sentences import Sentence, Value
 from madang_hub.web.i18n import N_, gettext_for
 
@@ -28,61 +27,6 @@ MAX_NAME = 100
 """Characters of a person's name."""
 MAX_FAULTS = 200
 """So many faults are told; a file with more is not a roster."""
-
-Column = Literal["name", "email", "role", "user"]
-
-COLUMNS: Mapping[Column, Text] = {
-    "name": Text(ko="이름", en="name"),
-    "email": Text(ko="이메일", en="e-mail"),
-    "role": Text(ko="역할", en="role"),
-    "user": Text(ko="사용자 이름", en="user name"),
-}
-REQUIRED: tuple[Column, ...] = ("name", "email")
-
-_HEADINGS: Mapping[str, Column] = {
-    **dict.fromkeys(("이름", "성명", "성함", "name", "fullname", "displayname"), "name"),
-    **dict.fromkeys(
-        (
-            "이메일",
-            "이메일주소",
-            "메일",
-            "메일주소",
-            "전자우편",
-            "전자우편주소",
-            "email",
-            "emailaddress",
-            "mail",
-        ),
-        "email",
-    ),
-    **dict.fromkeys(("역할", "role"), "role"),
-    **dict.fromkeys(
-        (
-            "아이디",
-            "사용자이름",
-            "사용자명",
-            "사용자아이디",
-            "계정",
-            "username",
-            "userid",
-            "user",
-            "login",
-        ),
-        "user",
-    ),
-}
-"""Column names as people write them: in small letters, without spaces and signs."""
-
-ROLES: Mapping[TeamRole, Text] = {
-    "trainee": Text(ko="교육생", en="trainee"),
-    "member": Text(ko="구성원", en="member"),
-    "mentor": Text(ko="멘토", en="mentor"),
-}
-_ROLE_WORDS: Mapping[str, TeamRole] = {
-    **dict.fromkeys(("교육생", "수강생", "학생", "trainee", "student"), "trainee"),
-    **dict.fromkeys(("구성원", "팀원", "member"), "member"),
-    **dict.fromkeys(("멘토", "강사", "mentor", "instructor"), "mentor"),
-}
 
 
 @dataclass(frozen=True)
@@ -283,22 +227,15 @@ def _divider(text: str) -> str:
 
     def known(sign: str) -> tuple[int, int]:
         parts = [part.strip('" ') for part in first.split(sign)]
-        return sum(_heading(part) is not None for part in parts), len(parts)
+        return sum(heading(part) is not None for part in parts), len(parts)
 
     return max(",;\t", key=known)
-
-
-def _heading(cell: str) -> Column | None:
-    """Which column ``cell`` names, however it is written: ``E-Mail``, ``이메일 (필수)``, ``사용자 이름*``."""
-    text = unicodedata.normalize("NFKC", cell).casefold()
-    text = re.sub(r"\(.*?\)", "", text)
-    return _HEADINGS.get("".join(c for c in text if c.isalnum()))
 
 
 def _columns(line: int, cells: Sequence[str], fault: _Say) -> dict[Column, int]:
     where: dict[Column, int] = {}
     for index, cell in enumerate(cells):
-        column = _heading(cell)
+        column = heading(cell)
         if column is None:
             continue
         if column in where:
@@ -375,7 +312,7 @@ def _row(
         fault(line, N_("{email} is not an e-mail address."), email=_short(email))
         email = ""
     wish = good.get("role", "")
-    role = _ROLE_WORDS.get(wish.casefold()) if wish else default_role
+    role = ROLE_WORDS.get(wish.casefold()) if wish else default_role
     if role is None:
         fault(
             line,

@@ -14,7 +14,8 @@ from typing import Literal, get_args
 from madang_hub.homes import slug
 from madang_hub.people import lifetime
 from madang_hub.people.directory import Membership, Person, Team, TeamRole
-from madang_hub.people.roster import ROLES, Fault, Roster, RosterError, Row, visible
+from madang_hub.people.roster import Fault, Roster, RosterError, Row, visible
+from madang_hub.people.roster_words import ROLES
 from madang_hub.people.sentences import Sentence, Value
 from madang_hub.web.i18n import N_, gettext_for
 

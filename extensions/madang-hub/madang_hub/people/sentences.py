@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from madang_hub.catalog import Text
+from madang_hub.texts import Text
 from madang_hub.web.i18n import gettext_for
 
 Value = str | int | date | Text | tuple[Text, ...]

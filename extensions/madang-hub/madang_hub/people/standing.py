@@ -7,6 +7,7 @@ known a short while ago, with tokens that should still work, has been removed no
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -59,6 +60,24 @@ def answered(status: int) -> Literal["yes", "no", "away"]:
     if 400 <= status < 500 and status not in (408, 425, 429):
         return "no"
     return "away"
+
+
+def understood(place: str, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    """The answer that came from ``place``; a body that is no JSON counts as none.
+
+    Raises:
+        ProviderAwayError: the answer says nothing about the person, only about the provider.
+    """
+    # GitHub says with 403 that it was asked too often, and for how long
+    asked_too_often = status == 403 and (
+        headers.get("X-RateLimit-Remaining") == "0" or "Retry-After" in headers
+    )
+    if answered(status) == "away" or asked_too_often:
+        raise ProviderAwayError(f"{place}: status {status}")
+    try:
+        return Reply(status, json.loads(body) if body else None)
+    except ValueError:
+        return Reply(status, None)
 
 
 def refused_grant(status: int, body: Any) -> Literal["person", "client", "away"]:
@@ -119,6 +138,22 @@ def held(state: Mapping[str, Any]) -> Held:
         refresh_token=refresh_token if isinstance(refresh_token, str) and refresh_token else None,
         signed_out=state.get("signed_out") is True,
     )
+
+
+def renewed(old: Mapping[str, Any], tokens: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The ``auth_state`` with new ``tokens``: only what is used later (the Hub stores it encrypted)."""
+    keep = ("id_token", "id_claims", "user_info_keys", "subject")
+    return {key: old[key] for key in keep if key in old} | {
+        "access_token": tokens["access_token"],
+        "token_type": tokens.get("token_type") or "Bearer",
+        "refresh_token": tokens.get("refresh_token") or old.get("refresh_token"),
+        "access_ends": ends(now, tokens.get("expires_in")),
+        "refresh_ends": ends(
+            now, tokens.get("refresh_expires_in") or tokens.get("refresh_token_expires_in")
+        ),
+        "checked": old.get("checked", now),
+        "signed_out": bool(old.get("signed_out")),
+    }
 
 
 def ends(now: float, lasts: Any) -> float | None:

@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from madang_hub.catalog import Text
 from madang_hub.people.sentences import Sentence
+from madang_hub.texts import Text
 from madang_hub.web.i18n import N_
 
 WEEKDAYS = (

@@ -21,7 +21,7 @@ MAX_UNPACKED = 256 * 2**20
 """Bytes that a compressed tar may unpack to: to find a file in it, all before it is unpacked."""
 
 
-class _TooLarge(Exception):  # noqa: N818
+class _TooLarge(Exception):  # noqa: N818  # read as a state: it is too large
     pass
 
 

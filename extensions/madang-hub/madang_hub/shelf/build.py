@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from madang_hub.catalog import OUTSIDE_PARENT, TABLE, Catalog, CatalogError
+from madang_hub.catalog import Catalog
 from madang_hub.deploy import envs, lab_extension
+from madang_hub.image_table import OUTSIDE_PARENT, TABLE, CatalogError
+from madang_hub.places import tool_of
 from madang_hub.shelf import plan, site
 from madang_hub.shelf.explain import explain
 from madang_hub.shelf.labels import INPUTS, Origin, labels
@@ -93,7 +95,7 @@ def _build_one(
     parent = catalog.reference(image.parent) if image.parent in catalog.images else image.parent
     origin = Origin(parent, revision_of(root, catalog, name), fingerprint, datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="madang-build-") as folder:
-        python = str(envs.bin_of(root, "tool") / "python")
+        python = str(tool_of(root, "python"))
         secrets = site.secrets(Path(folder), environ, python)
         lock = (root / image.locks[0]).read_text(encoding="utf-8") if image.locks else ""
         wheels = site.wheels(lock, environ, python)

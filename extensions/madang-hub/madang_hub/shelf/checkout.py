@@ -154,7 +154,7 @@ def fetch(
 # ---- in the process of its own --------------------------------------------------------------
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):  # noqa: N818  # as the other refusals
     """With one of :data:`SENTENCES`."""
 
 
@@ -222,7 +222,7 @@ def _get(address: str, ref: str, allowed: Sequence[IPv4Network]) -> Found:
         return file.write(data)
 
     try:
-        client.fetch_pack(path, wants, Nothing(), take, depth=1)  # type: ignore[arg-type]
+        client.fetch_pack(path, wants, Nothing(), take, depth=1)  # type: ignore[arg-type]  # all of a walker that it calls
     except BaseException:
         abort()
         raise

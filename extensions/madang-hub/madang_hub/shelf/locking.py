@@ -19,6 +19,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from madang_hub.people.sentences import Sentence
+from madang_hub.places import tool_of
 from madang_hub.shelf.repository import PYTHON, Fault, RepositoryError
 from madang_hub.web.i18n import N_
 
@@ -83,7 +84,7 @@ class Locker:
         uv = next(
             (
                 str(p)
-                for p in (self._root / "libexec" / "uv", self._root / "build/env/tool/bin/uv")
+                for p in (self._root / "libexec" / "uv", tool_of(self._root, "uv"))
                 if p.is_file()
             ),
             shutil.which("uv"),

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from madang_hub.catalog import Catalog
+from madang_hub.image_table import TABLE
 from madang_hub.settings import Settings
-
-TABLE = Path("images") / "images.toml"
-"""The table, relative to the checkout (or to its copy in the Hub's image)."""
 
 
 def offered(root: Path, settings: Settings, table: Path | None = None) -> Catalog:

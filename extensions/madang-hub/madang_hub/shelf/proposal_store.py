@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from madang_hub.catalog import Text
 from madang_hub.people.database import META, Database, Moment
 from madang_hub.shelf.proposals import Proposal, State, Step, after
+from madang_hub.texts import Text
 
 _proposals = sa.Table(
     "madang_proposals",

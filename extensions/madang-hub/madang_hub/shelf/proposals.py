@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from madang_hub.catalog import EVERYONE, Catalog, Text
+from madang_hub.catalog import Catalog
+from madang_hub.image_table import EVERYONE
 from madang_hub.people.sentences import Sentence
 from madang_hub.shelf.locking import Lock
 from madang_hub.shelf.repository import Reading
+from madang_hub.texts import Text
 from madang_hub.web.i18n import N_
 
 PARENT = "lab"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from madang_hub.catalog import Catalog
-from madang_hub.deploy import envs
+from madang_hub.places import tool_of
 from madang_hub.shelf import site
 from madang_hub.shelf.explain import explain
 from madang_hub.shelf.labels import INPUTS
@@ -75,7 +75,7 @@ def build(wanted: Wanted, catalog: Catalog, root: Path, environ: Mapping[str, st
         files.mkdir()
         for name, text in context(wanted).items():
             (files / name).write_text(text, encoding="utf-8")
-        python = str(envs.bin_of(root, "tool") / "python")
+        python = str(tool_of(root, "python"))
         secrets = site.secrets(Path(folder), environ, python)
         done = _run(
             [

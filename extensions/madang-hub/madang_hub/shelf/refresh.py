@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from madang_hub.catalog import TABLE, Catalog
+from madang_hub.catalog import Catalog
+from madang_hub.image_table import TABLE
 from madang_hub.shelf import plan
 from madang_hub.shelf.differences import Lock, Report, npm_lock, python_lock
 

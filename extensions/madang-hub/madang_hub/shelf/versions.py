@@ -16,7 +16,8 @@ from types import MappingProxyType
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from madang_hub.catalog import Catalog, Environment, Text
+from madang_hub.catalog import Catalog, Environment
+from madang_hub.texts import Text
 
 
 class Version(BaseModel):

@@ -170,7 +170,7 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
             raise Problem(400, N_("The request is not understood."))
         return content
 
-    def render(self, template: str, **values: Any) -> None:  # type: ignore[override]
+    def render(self, template: str, **values: Any) -> None:  # type: ignore[override]  # never Tornado's templates, only ours
         """One of our templates in the frame of the Hub's pages."""
         page = self.parts.templates.get_template(template)
         self.finish(page.render(**self._frame(), **values))
