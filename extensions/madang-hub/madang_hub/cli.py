@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from madang_hub import (
+    accelerator_commands,
     bundle_commands,
     class_commands,
     environment_commands,
@@ -19,6 +20,7 @@ from madang_hub import (
     user_commands,
     version_commands,
 )
+from madang_hub.accelerators.table import TableError
 from madang_hub.bundle.manifest import BundleError
 from madang_hub.catalog import Catalog
 from madang_hub.deploy import doctor, embedded, server
@@ -53,6 +55,7 @@ EXPECTED = (
     PublishError,
     SettingsError,
     ShelfError,
+    TableError,
     environment_commands.TeamEnvironmentError,
     UnknownImage,
     embedded.EmbeddedError,
@@ -238,6 +241,7 @@ def parser() -> argparse.ArgumentParser:
     environment_commands.register(add)
     version_commands.register(add)
     bundle_commands.register(add)
+    accelerator_commands.register(add)
     add("catalog", catalog).add_argument("action", choices=["check", "images"])
     add("config", config).add_argument("action", choices=["show"])
     add("environments", environments)

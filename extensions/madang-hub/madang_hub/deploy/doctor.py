@@ -18,9 +18,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from madang_hub.accelerators.cdi_files import FOLDERS
+from madang_hub.accelerators.report import GUIDE, ill, summary
+from madang_hub.accelerators.sources import Sources
+from madang_hub.accelerators.table import TableError
 from madang_hub.bundle.loading import loaded
 from madang_hub.bundle.manifest import BundleError
-from madang_hub.deploy import provider_check
+from madang_hub.deploy import engine, provider_check
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide
 from madang_hub.deploy.findings import Finding
 from madang_hub.image_table import CatalogError
@@ -206,22 +210,25 @@ def _network(s: Subject) -> Finding:
     return Finding("good", "the package index answers")
 
 
-def _accelerators(s: Subject) -> Finding:
-    cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*"))
-    cdi = sorted(p.name for d in ("/etc/cdi", "/var/run/cdi") for p in Path(d).glob("*.*"))
-    others = sorted(p.name for p in Path("/dev").glob("rbln*")) + sorted(
-        p.name for p in Path("/dev").glob("npu*")
-    )
-    found = []
-    if cards:
-        found.append(f"{len(cards)} NVIDIA GPU(s)")
-    if others:
-        found.append("devices " + ", ".join(others))
-    if cdi:
-        found.append("CDI specifications " + ", ".join(cdi))
-    return Finding(
-        "note", "accelerators: " + ("; ".join(found) or "none found; everything runs on CPU")
-    )
+def accelerators(s: Subject) -> Finding:
+    """Which accelerators people can be given, and what is wrong with the others."""
+    named = engine.cdi_folders(s.facts)
+    try:
+        inventory = Sources(s.root, named or FOLDERS).take()
+    except TableError as error:
+        return Finding("bad", str(error), f"Correct it ({GUIDE})")
+    said = "accelerators: " + "\n      ".join(summary(inventory))
+    if s.places.mode == "embedded":
+        return Finding("note", said)
+    if inventory.slots and named == ():
+        return Finding(
+            "bad",
+            f"{said}\n      the engine hands out no devices by CDI",
+            'Docker 25 or newer, with {"features": {"cdi": true}} in /etc/docker/daemon.json before 28.3',
+        )
+    if ill(inventory) or inventory.faults:
+        return Finding("bad", said, f"See {GUIDE}; 'scripts/madang accelerators' lists all")
+    return Finding("good" if inventory.slots else "note", said)
 
 
 def _sign_in(s: Subject) -> Finding:
@@ -238,7 +245,7 @@ CHECKS: tuple[Callable[[Subject], Finding], ...] = (
     _disk,
     _network,
     _sign_in,
-    _accelerators,
+    accelerators,
 )
 
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 from docker.errors import DockerException
@@ -65,10 +66,7 @@ def look(environ: Mapping[str, str] = os.environ) -> EngineFacts:
         )
     path = host.removeprefix("unix://")
     try:
-        # docker-py leaves a socket open when it cannot connect, and wraps the cause twice
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(10)
-            probe.connect(path)
+        _reach(path)
         with closing(docker.APIClient(base_url=host, version=OLDEST_API, timeout=10)) as client:
             version = str(client.version(api_version=False)["Version"])
     except PermissionError:
@@ -100,3 +98,31 @@ def look(environ: Mapping[str, str] = os.environ) -> EngineFacts:
     if not compose and not trouble:
         trouble = "'docker compose' does not work (install docker-compose-plugin, or Debian's docker-compose)"
     return EngineFacts(path, version, compose, trouble)
+
+
+def _reach(path: str) -> None:
+    """docker-py leaves a socket open when it cannot connect, and wraps the cause twice.
+
+    Raises:
+        OSError: nobody listens at ``path``.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(10)
+        probe.connect(path)
+
+
+def cdi_folders(facts: EngineFacts) -> tuple[Path, ...] | None:
+    """Where the engine looks for CDI specifications, in rising priority.
+
+    Empty where it names none (CDI is switched off, or the engine is older than 25); None where there is no
+    engine to ask.
+    """
+    if not facts.version:
+        return None
+    try:
+        _reach(facts.socket)
+        with closing(docker.APIClient(base_url=f"unix://{facts.socket}", timeout=10)) as client:
+            named = client.info().get("CDISpecDirs")
+    except (OSError, DockerException, RequestException):
+        return None
+    return tuple(Path(folder) for folder in named or ())

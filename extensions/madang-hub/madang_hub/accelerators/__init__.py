@@ -1,0 +1,1 @@
+"""Accelerators: what there is, who has it for how long, who is next, and what it is charged to."""
