@@ -19,9 +19,8 @@ from support.accounts import with_one_password
 from support.deployment import ROOT, Deployment
 from support.people import Person, newcomer
 
-from bench import signins
+from bench import accelerators, images, signins
 from bench.clients import Client, client_of
-from bench.images import ALONE
 from bench.plain import plain_hub
 from bench.result import Result
 from madang_hub.catalog import Catalog
@@ -119,6 +118,8 @@ def _accounts(deployment: Deployment, names: list[str]) -> None:
     finally:
         database.close()
 
+
+ALONE: dict[str, Callable[[], list[Result]]] = {**images.ALONE, **accelerators.ALONE}
 
 MEASURES: dict[str, Callable[[Hubs], Result]] = {
     "first_cell_cold": first_cell_cold,

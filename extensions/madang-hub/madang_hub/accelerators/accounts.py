@@ -1,0 +1,109 @@
+"""The ledger in the database: what was used, shares and budgets that follow from it. See :mod:`.store`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from madang_hub.accelerators.fairshare import Shares, Usage
+from madang_hub.accelerators.leases import OPEN, Lease, Policy
+from madang_hub.accelerators.ledger import (
+    Allowance,
+    Budget,
+    Event,
+    Ledger,
+    Span,
+    What,
+    budget_of,
+    month,
+    remember,
+    shares_at,
+)
+from madang_hub.accelerators.tables import ALLOWANCES, EVENTS, LEASES, event_of, names, select
+from madang_hub.people.database import Database
+
+
+class Accounts:
+    """Reads the ledger; what it knows of it is kept, because events are only added to.
+
+    One object for each thread or process. Methods that take a connection are part of its transaction.
+    """
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database, self._policy = database, policy
+        self._ledger, self._usage, self._read = Ledger(), Usage(policy.half_life), 0
+
+    @property
+    def last_beat(self) -> int:
+        """When everything was last known to be there, as of the last reading."""
+        return self._ledger.last_beat
+
+    def events(self) -> list[Event]:
+        """All of the ledger, in order."""
+        with self._database.transaction() as db:
+            rows = db.execute(sa.select(EVENTS).order_by(EVENTS.c.seq)).mappings()
+            return [event_of(r) for r in rows]
+
+    def spans(self) -> list[Span]:
+        """Every lease's charged time, recomputed from the events."""
+        ledger = Ledger()
+        ledger.add(self.events())
+        return list(ledger.spans())
+
+    def catch_up(self, db: sa.Connection, now: int) -> None:
+        """Read the events that came since. To be called before the transaction adds any itself."""
+        # what is 20 half-lives old counts a millionth
+        since = EVENTS.c.moment >= now - 20 * self._policy.half_life
+        found = sa.select(EVENTS).where(EVENTS.c.seq > self._read, EVENTS.c.lease.is_not(None))
+        rows = db.execute(found.where(since).order_by(EVENTS.c.seq)).mappings().all()
+        closed = self._ledger.add(event_of(r) for r in rows)
+        self._ledger.add([Event(_last_beat(db), What.BEAT)])
+        self._ledger.forget(now)
+        remember(self._usage, closed, self._policy)
+        self._read = max((r["seq"] for r in rows), default=self._read)
+
+    def shares(
+        self,
+        db: sa.Connection,
+        now: int,
+        leases: Iterable[Lease],
+        weights: Mapping[str, float] | None = None,
+    ) -> Shares:
+        """Who used how much; ``weights`` are the teams'."""
+        self.catch_up(db, now)
+        return shares_at(now, self._usage, leases, self._policy, weights)
+
+    def allow(self, db: sa.Connection, more: Allowance) -> None:
+        """Note that a team was given more; nothing is ever taken back from the table."""
+        values = {k: getattr(more, k) for k in Allowance.__dataclass_fields__}
+        db.execute(ALLOWANCES.insert().values(values))
+
+    def budget(self, team: str, limit: float | None, now: int, zone: ZoneInfo) -> Budget:
+        """A team's budget of the month; ``limit`` in weighed slot-seconds, None: no limit."""
+        begin, _ = month(now, zone)
+        with self._database.transaction() as db:
+            # a lease that began before the month may reach into it
+            since = EVENTS.c.moment >= begin - self._policy.longest
+            mine = sa.select(EVENTS).where(since, EVENTS.c.team == team).order_by(EVENTS.c.seq)
+            ledger = Ledger()
+            ledger.add(event_of(r) for r in db.execute(mine).mappings())
+            ledger.add([Event(_last_beat(db), What.BEAT)])
+            given = db.execute(sa.select(ALLOWANCES).filter_by(team=team)).mappings()
+            return budget_of(
+                team,
+                limit,
+                [Allowance(**{k: r[k] for k in Allowance.__dataclass_fields__}) for r in given],
+                ledger.spans(),
+                select(db, LEASES.c.team == team, LEASES.c.state.in_(names(OPEN))),
+                now,
+                zone,
+                self._policy,
+            )
+
+
+def _last_beat(db: sa.Connection) -> int:
+    beats = sa.select(EVENTS.c.moment).where(EVENTS.c.lease.is_(None))
+    found: int | None = db.execute(beats.order_by(EVENTS.c.seq.desc()).limit(1)).scalar()
+    return found or 0

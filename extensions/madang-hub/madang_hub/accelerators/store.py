@@ -1,0 +1,384 @@
+"""Leases, the ledger and what operators said, in the Hub's database.
+
+Every method is one transaction and blocks. A change locks one row first, so changes come one after the other
+whichever process makes them; what must never be twice cannot be stored twice besides (:mod:`.tables`). The
+rules decide, this keeps: a crash at any moment leaves the state before or after a step, never one between.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from madang_hub.accelerators import leases as rules
+from madang_hub.accelerators.accounts import Accounts
+from madang_hub.accelerators.estimate import Estimate, estimate
+from madang_hub.accelerators.leases import HELD, OPEN, Lease, Policy, Request, State, Why
+from madang_hub.accelerators.ledger import (
+    Allowance,
+    Event,
+    What,
+)
+from madang_hub.accelerators.pools import Fleet, Reservation, pools_at, want_of
+from madang_hub.accelerators.queue import decide
+from madang_hub.accelerators.reconcile import Action, Do
+from madang_hub.accelerators.tables import (
+    DRAINED,
+    EVENTS,
+    LEASES,
+    STATE,
+    find,
+    hold,
+    names,
+    row_of,
+    row_of_event,
+    save,
+    select,
+)
+from madang_hub.people.database import Database
+from madang_hub.web.i18n import N_
+
+Found = TypeVar("Found")
+
+_TRIES = 6
+"""SQLite waits 5 seconds for another process; so often a change is begun before it is given up."""
+
+
+class SlotTakenError(RuntimeError):
+    """A slot has a holder already. Nothing was changed."""
+
+
+class Leases:
+    """The store; ``policy`` is the operator's. One object for each thread or process."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database, self._policy = database, policy
+        self._ready = False
+        self.accounts = Accounts(database, policy)
+        """What was used, and budgets."""
+
+    # ---- requests and leases --------------------------------------------------------------
+
+    def ask(self, identity: str, request: Request, now: int) -> Lease:
+        """Bring a request into line. The same id once more gives what became of it.
+
+        Raises:
+            RequestRefusedError: see :func:`.leases.ask`.
+        """
+        lease = rules.ask(identity, request, now, self._policy)
+
+        def work(db: sa.Connection) -> Lease:
+            if (known := find(db, identity)) is not None:
+                return known
+            db.execute(LEASES.insert().values(row_of(lease)))
+            return lease
+
+        return self._change(work)
+
+    def decide(
+        self,
+        now: int,
+        fleet: Fleet,
+        *,
+        classes: Collection[Reservation] = (),
+        weights: Mapping[str, float] | None = None,
+        barred: Collection[str] = (),
+    ) -> list[Lease]:
+        """Grant what can be granted; returns the leases that were.
+
+        Raises:
+            SlotTakenError: the rules gave a slot twice, which the table did not take.
+        """
+
+        def work(db: sa.Connection) -> list[Lease]:
+            offered = _without_drained(db, fleet)
+            held = select(db, LEASES.c.state.in_(names(HELD)))
+            if not offered.anything_free(held):
+                return []
+            waiting = select(db, LEASES.c.state == State.QUEUED.value)
+            known = {x.id: x for x in (*held, *waiting)}
+            turns = db.execute(sa.select(STATE.c.turns)).scalar_one()
+            found = decide(
+                now,
+                offered,
+                known.values(),
+                lambda: self.accounts.shares(db, now, held, weights),
+                self._policy,
+                classes=classes,
+                turns=turns,
+                barred=barred,
+            )
+            if found.turns != turns:
+                db.execute(STATE.update().values(turns=found.turns))
+            given = []
+            for one in found.grants:
+                lease = rules.grant(known[one.lease], one, now)
+                hold(db, lease)
+                save(db, known[one.lease], lease)
+                given.append(lease)
+            return given
+
+        try:
+            return self._change(work)
+        except IntegrityError as error:
+            raise SlotTakenError("A slot has a holder already; nothing was changed.") from error
+
+    def estimate(
+        self,
+        identity: str,
+        now: int,
+        fleet: Fleet,
+        *,
+        classes: Collection[Reservation] = (),
+        weights: Mapping[str, float] | None = None,
+        barred: Collection[str] = (),
+        usual: float = 0.5,
+    ) -> Estimate:
+        """Where a waiting request stands.
+
+        Raises:
+            KeyError: it does not wait.
+        """
+        self._prepare()
+        with self._database.transaction() as db:
+            known = select(db, LEASES.c.state.in_(names(OPEN)))
+            turns = db.execute(sa.select(STATE.c.turns)).scalar_one()
+            return estimate(
+                identity,
+                now,
+                _without_drained(db, fleet),
+                known,
+                self.accounts.shares(db, now, known, weights),
+                self._policy,
+                classes=classes,
+                turns=turns,
+                barred=barred,
+                usual=usual,
+            )
+
+    def claim(self, identity: str, person: str, now: int) -> Lease:
+        """Its person takes a granted lease.
+
+        Raises:
+            LeaseError: see :func:`.leases.claim`.
+        """
+        return self._step(identity, lambda x: rules.claim(x, person, now, self._policy))
+
+    def extend(
+        self,
+        identity: str,
+        person: str,
+        extra: int,
+        now: int,
+        fleet: Fleet,
+        *,
+        classes: Collection[Reservation] = (),
+        barred: Collection[str] = (),
+    ) -> Lease:
+        """Let an active lease go on for ``extra`` seconds from now, while nobody waits for its slots.
+
+        Raises:
+            LeaseError: see :func:`.leases.extend`.
+        """
+
+        def work(db: sa.Connection) -> Lease:
+            lease = _owned(db, identity, person)
+            known = select(db, LEASES.c.state.in_(names(OPEN)))
+            held = [x for x in known if x.state is not State.QUEUED]
+            scene = pools_at(now, _without_drained(db, fleet), held, classes, self._policy)
+            mine = [p for s in lease.slots if (p := scene.pool_of.get(s)) is not None]
+            waited_for = any(
+                pool.fits(want_of(x.request))
+                for x in known
+                if x.state is State.QUEUED and x.request.team not in barred
+                for pool in mine
+            )
+            until = scene.free_until(lease)
+            after = rules.extend(
+                lease,
+                extra,
+                now,
+                self._policy,
+                waited_for=waited_for,
+                free_until=int(min(until, now + self._policy.longest)),
+            )
+            save(db, lease, after)
+            return after
+
+        return self._change(work)
+
+    def release(
+        self, identity: str, now: int, why: Why = Why.RELEASED, *, person: str = ""
+    ) -> Lease:
+        """Give it back; ``person``: only if it is theirs.
+
+        Raises:
+            LeaseError: see :func:`.leases.release`.
+        """
+
+        def step(lease: Lease) -> Lease:
+            if person and lease.request.person != person:
+                raise rules.NotYoursError(N_("This accelerator is kept for somebody else."))
+            return rules.release(lease, now, why)
+
+        return self._step(identity, step)
+
+    def tick(self, now: int) -> list[Lease]:
+        """What the clock ends: unclaimed grants and leases that are over. Returns those."""
+
+        def work(db: sa.Connection) -> list[Lease]:
+            changed = []
+            for lease in select(db, LEASES.c.state.in_(names(HELD))):
+                after = rules.due(lease, now, self._policy)
+                if after is not lease:
+                    save(db, lease, after)
+                    changed.append(after)
+            return changed
+
+        return self._change(work)
+
+    def fell_ill(self, slots: Collection[str], now: int) -> list[tuple[Lease, Lease | None]]:
+        """These slots cannot be used: their leases are over, what was left is asked for again."""
+
+        def work(db: sa.Connection) -> list[tuple[Lease, Lease | None]]:
+            found = []
+            for lease in select(db, LEASES.c.state.in_(names(HELD - {State.ENDING}))):
+                if not set(slots).intersection(lease.slots):
+                    continue
+                over, again = rules.fell_ill(lease, uuid.uuid4().hex, now)
+                save(db, lease, over)
+                if again is not None:
+                    db.execute(LEASES.insert().values(row_of(again)))
+                found.append((over, again))
+            return found
+
+        return self._change(work)
+
+    def lease(self, identity: str) -> Lease | None:
+        with self._database.transaction() as db:
+            return find(db, identity)
+
+    def open_ones(self) -> list[Lease]:
+        """All that are not ended, in the order in which they were asked for."""
+        with self._database.transaction() as db:
+            return select(db, LEASES.c.state.in_(names(OPEN)))
+
+    # ---- the engine's word ----------------------------------------------------------------
+
+    def carry_out(self, actions: Iterable[Action], listed: int, now: int) -> list[Lease]:
+        """Note what a complete listing of containers, begun at ``listed``, says, and that it was made.
+
+        :data:`Do.STOP` is for whoever owns the containers. A lease that changed since is left for the next
+        listing. Returns the leases that changed.
+        """
+
+        def work(db: sa.Connection) -> list[Lease]:
+            self.accounts.catch_up(db, now)
+            last_seen = self.accounts.last_beat
+            changed = []
+            for action in actions:
+                if action.do is Do.STOP or (lease := find(db, action.lease)) is None:
+                    continue
+                if lease.changed >= listed and action.do is not Do.SEEN:
+                    continue
+                after = _acted(action, lease, last_seen, now)
+                if after is not lease:
+                    save(db, lease, after)
+                    changed.append(after)
+            # the last of all, so that what vanished is not charged up to it
+            if listed > last_seen:
+                db.execute(EVENTS.insert().values(row_of_event(Event(listed, What.BEAT))))
+            return changed
+
+        return self._change(work)
+
+    # ---- operators ------------------------------------------------------------------------
+
+    def drain(self, slot: str, by: str, why: str, now: int) -> None:
+        """Give ``slot`` to nobody any more; who has it keeps it to the end."""
+
+        def work(db: sa.Connection) -> None:
+            db.execute(DRAINED.delete().filter_by(slot=slot))
+            db.execute(DRAINED.insert().values(slot=slot, by=by, why=why, since=now))
+
+        self._change(work)
+
+    def undrain(self, slot: str) -> None:
+        self._change(lambda db: db.execute(DRAINED.delete().filter_by(slot=slot)))
+
+    def drained(self) -> frozenset[str]:
+        with self._database.transaction() as db:
+            return frozenset(db.execute(sa.select(DRAINED.c.slot)).scalars())
+
+    def allow(self, more: Allowance) -> None:
+        """Give a team more for the month that its moment is in."""
+        self._change(lambda db: self.accounts.allow(db, more))
+
+    # ---- transactions ---------------------------------------------------------------------
+
+    def _step(self, identity: str, step: Callable[[Lease], Lease]) -> Lease:
+        def work(db: sa.Connection) -> Lease:
+            lease = _owned(db, identity)
+            after = step(lease)
+            if after is not lease:
+                save(db, lease, after)
+            return after
+
+        return self._change(work)
+
+    def _change(self, work: Callable[[sa.Connection], Found]) -> Found:
+        self._prepare()
+        for left in reversed(range(_TRIES)):
+            try:
+                with self._database.transaction() as db:
+                    # takes the row (PostgreSQL) or the file (SQLite) before anything is read
+                    db.execute(STATE.update().values(turns=STATE.c.turns))
+                    return work(db)
+            except OperationalError as error:
+                if not left or "locked" not in str(error.orig):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _prepare(self) -> None:
+        if self._ready:
+            return
+        try:
+            with self._database.transaction() as db:
+                if db.execute(sa.select(STATE.c.id)).first() is None:
+                    db.execute(STATE.insert().values(id=1, turns=0))
+        except DBAPIError:
+            # another process was faster; if not, the next line of whoever called says what is wrong
+            pass
+        self._ready = True
+
+
+def _owned(db: sa.Connection, identity: str, person: str = "") -> Lease:
+    lease = find(db, identity)
+    if lease is None:
+        raise rules.StateError(N_("This request is over. Ask for an accelerator again."))
+    if person and lease.request.person != person:
+        raise rules.NotYoursError(N_("This accelerator is kept for somebody else."))
+    return lease
+
+
+def _acted(action: Action, lease: Lease, last_seen: int, now: int) -> Lease:
+    if action.do is Do.GONE and lease.state is State.ENDING:
+        return rules.gone(lease, now)
+    if lease.state is State.ACTIVE:
+        if action.do is Do.SEEN:
+            return rules.saw(lease, action.container)
+        if action.do is Do.VANISHED:
+            return rules.vanished(lease, action.moment or last_seen, now)
+        if action.do is Do.NEVER_STARTED:
+            return rules.never_started(lease, now)
+    return lease
+
+
+def _without_drained(db: sa.Connection, fleet: Fleet) -> Fleet:
+    drained = db.execute(sa.select(DRAINED.c.slot)).scalars().all()
+    return replace(fleet, drained=frozenset(drained) | frozenset(fleet.drained))
