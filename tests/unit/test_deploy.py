@@ -49,6 +49,34 @@ def test_an_engine_that_cannot_serve_is_not_passed_over_in_silence(
     assert facts.trouble in str(error.value)
 
 
+def test_an_engine_that_is_away_does_not_show_people_an_empty_madang() -> None:
+    with pytest.raises(ModeError) as error:
+        decide("auto", NONE, "server")
+    assert NONE.trouble in str(error.value)
+    assert "MADANG_MODE=embedded" in str(error.value)
+    assert decide("embedded", NONE, "server")[0] == "embedded"
+    assert decide("auto", GOOD, "server")[0] == "server"
+
+
+def test_an_engine_that_is_new_leaves_the_accounts_of_embedded_mode_in_use() -> None:
+    mode, why = decide("auto", GOOD, "embedded")
+    assert mode == "embedded"
+    assert "MADANG_MODE=server" in why
+    assert decide("server", GOOD, "embedded")[0] == "server"
+    assert decide("auto", NONE, "embedded")[0] == "embedded"
+
+
+def test_the_data_folder_tells_which_mode_it_was_made_in(tmp_path: Path) -> None:
+    places = Places(Settings.load(tmp_path, {"MADANG_DATA": str(tmp_path / "data")}), "server")
+    found = [places.made_in]
+    places.hub.mkdir(parents=True)
+    (places.hub / "hub.sqlite").touch()
+    found.append(places.made_in)
+    places.postgres.mkdir()
+    found.append(places.made_in)
+    assert found == [None, "embedded", "server"]
+
+
 def test_no_engine_is_found_out(tmp_path: Path) -> None:
     facts = look({"DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PATH": "/usr/bin"})
     assert not facts.version

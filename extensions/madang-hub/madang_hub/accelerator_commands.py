@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from madang_hub.accelerators.cdi_files import FOLDERS
 from madang_hub.accelerators.report import summary, table
 from madang_hub.accelerators.sources import Sources
 from madang_hub.deploy.engine import cdi_folders
 from madang_hub.desk import CommandError
+from madang_hub.installation import Add, Installation
 
 if TYPE_CHECKING:
-    from madang_hub.cli import Installation
-    from madang_hub.desk import Add
+    from madang_hub.installation import Add, Installation
 
 
 def accelerators(args: argparse.Namespace, installation: Installation) -> int:

@@ -53,7 +53,8 @@ class Installation:
         if (runs_as := os.environ.get("MADANG_RUNS_AS")) in ("server", "embedded"):
             mode, why = ("server" if runs_as == "server" else "embedded"), "started so"
         else:
-            mode, why = decide(self.settings.mode, self.facts)
+            made_in = Places(self.settings, "server").made_in
+            mode, why = decide(self.settings.mode, self.facts, made_in)
             if mode == "embedded" and self.settings.mode == "auto" and loaded(self.root):
                 raise ModeError(
                     f"This Madang was loaded from a bundle, which needs a container engine, but {why}."

@@ -78,6 +78,13 @@ class Places:
         return self.settings.data / "postgres"
 
     @property
+    def made_in(self) -> Mode | None:
+        """The mode whose database is in the data folder; server mode's where both are, None for neither."""
+        if self.postgres.is_dir():
+            return "server"
+        return "embedded" if (self.hub / "hub.sqlite").is_file() else None
+
+    @property
     def secrets(self) -> Path:
         return self.settings.data / "secrets"
 

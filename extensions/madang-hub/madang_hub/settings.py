@@ -84,7 +84,8 @@ class Settings(BaseModel):
         Literal["auto", "server", "embedded"],
         Field(
             description="How to run: `server` (containers, needs a Docker Engine), `embedded` "
-            "(processes of this account, for trying it), or `auto`: server where an engine answers."
+            "(processes of this account, for trying it), or `auto`: the mode that the data folder was made in; "
+            "for a new one server where an engine answers."
         ),
     ] = "auto"
     data: Annotated[

@@ -48,7 +48,7 @@ class Subject:
 
 def _mode(s: Subject) -> Finding:
     try:
-        mode, why = decide(s.places.settings.mode, s.facts)
+        mode, why = decide(s.places.settings.mode, s.facts, s.places.made_in)
     except ModeError as error:
         return Finding("bad", str(error), "Mend the engine, or set MADANG_MODE=embedded")
     return Finding("good", f"{mode} mode: {why}")

@@ -36,14 +36,25 @@ class ModeError(RuntimeError):
     """The wanted mode is not possible here; the message says why and what to do."""
 
 
-def decide(wanted: str, facts: EngineFacts) -> tuple[Mode, str]:
+def decide(wanted: str, facts: EngineFacts, made_in: Mode | None = None) -> tuple[Mode, str]:
     """The mode to run in and, in one sentence, why.
 
+    Each mode has a database of its own. So what is there already decides before what would be possible: an
+    engine that is away for a moment must not show people an empty Madang.
+
+    Args:
+        wanted: the setting ``MADANG_MODE``.
+        made_in: the mode that the data folder was made in (`Places.made_in`); None for a new one.
+
     Raises:
-        ModeError: server mode is wanted (or an engine is there) but the engine cannot serve.
+        ModeError: server mode is wanted, or the data are its own, or an engine is there, but the engine
+            cannot serve.
     """
     if wanted == "embedded":
         return "embedded", "the setting MADANG_MODE asks for it"
+    if wanted == "auto" and made_in == "embedded":
+        new = "; MADANG_MODE=server begins anew with accounts of its own" if facts.version else ""
+        return "embedded", f"the accounts and runs in the data folder are of this mode{new}"
     if facts.version and facts.trouble:
         raise ModeError(
             f"A container engine is there, but {facts.trouble}. "
@@ -53,6 +64,12 @@ def decide(wanted: str, facts: EngineFacts) -> tuple[Mode, str]:
         return "server", f"Docker Engine {facts.version} answers at {facts.socket}"
     if wanted == "server":
         raise ModeError(f"MADANG_MODE asks for server mode, but {facts.trouble}.")
+    if made_in == "server":
+        raise ModeError(
+            f"The accounts and runs in the data folder are of server mode, but {facts.trouble}. Start the "
+            "engine, or set DOCKER_HOST to where it listens. (MADANG_MODE=embedded begins anew, with "
+            "accounts of its own.)"
+        )
     return "embedded", facts.trouble
 
 
