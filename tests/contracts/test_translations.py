@@ -13,6 +13,7 @@ from babel.messages.pofile import read_po
 from jupyterhub.scopes import scope_definitions
 
 from madang_hub.people.passwords import weakness
+from madang_hub.permissions import CUSTOM_SCOPES
 from madang_hub.web import foreign_texts
 from madang_hub.web.i18n import gettext_for, translated
 
@@ -73,9 +74,12 @@ def test_korean_sentences_are_polite_without_ceremony() -> None:
     assert not stiff, "\n".join(stiff)
 
 
-@pytest.mark.parametrize("scope", sorted(scope_definitions))
-def test_every_permission_of_the_installed_jupyterhub_has_korean(scope: str) -> None:
-    description = scope_definitions[scope]["description"]
+DEFINED = {**scope_definitions, **CUSTOM_SCOPES}
+
+
+@pytest.mark.parametrize("scope", sorted(DEFINED))
+def test_every_permission_has_korean(scope: str) -> None:
+    description = DEFINED[scope]["description"]
     assert description in foreign_texts.SCOPES
     assert HANGUL.search(translated(description, "ko"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -100,6 +101,7 @@ def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
             "JUPYTERHUB_SERVICE_URL": url,
             "JUPYTERHUB_USER": "minji",
             "MADANG_PEOPLE_URL": f"{hub.url}/services/people",
+            "MLFLOW_TRACKING_URI": "http://hub.madang:8000/services/mlflow",
             "MEM_LIMIT": str(3 * 2**30),
         }
         log = home / "log"
@@ -126,6 +128,14 @@ def answers(server: Server) -> bool:
         return server.ask("GET", "api/status").ok
     except requests.RequestException:
         return False
+
+
+def test_the_page_knows_what_kernels_call_the_tracking_server(started: Server) -> None:
+    page = started.ask("GET", "lab").text
+    config = re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert config
+    found = json.loads(config[1])["madangTracking"]
+    assert found == "http://hub.madang:8000/services/mlflow"
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ answer which holds it has told something about her work.
 import json
 import os
 import re
+import secrets
 import subprocess
 import textwrap
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,14 +114,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def ann(stack: Stack) -> Work:
+def logged(stack: Stack) -> Work:
+    """Ann has logged something of every kind."""
     token, _ = stack.new_token("ann", SCOPE)
     run = stack.client(token, LOG, workspace="u-ann", experiment="ann")
     assert run.returncode == 0, run.stderr[-4000:]
     assert "workspace=u-ann" in run.stdout
     line = next(line for line in run.stdout.splitlines() if line.startswith("IDS"))
     return Work(token, json.loads(line.removeprefix("IDS")))
+
+
+@pytest.fixture(scope="module")
+def ann(stack: Stack) -> Work:
+    return logged(stack)
 
 
 @pytest.fixture(scope="module")
@@ -254,13 +261,18 @@ def test_another_reads_and_changes_nothing(stack: Stack, ann: Work, ben: str) ->
     assert snapshot(stack, ann) == before
 
 
+def own_experiment(stack: Stack, token: str) -> str:
+    """The id of a new experiment."""
+    url, body = "api/2.0/mlflow/experiments/create", {"name": secrets.token_hex(8)}
+    reply = stack.call(url, token, method="POST", json=body)
+    assert reply.ok, reply.text
+    return str(reply.json()["experiment_id"])
+
+
 def test_metrics_are_not_written_to_anothers_model(stack: Stack, ann: Work, ben: str) -> None:
     """MLflow itself does not ask whose model an id is."""
     before = snapshot(stack, ann)
-    create = {"name": "mine"}
-    experiment = stack.call(
-        "api/2.0/mlflow/experiments/create", ben, method="POST", json=create
-    ).json()["experiment_id"]
+    experiment = own_experiment(stack, ben)
     run = stack.call(
         "api/2.0/mlflow/runs/create", ben, method="POST", json={"experiment_id": experiment}
     ).json()["run"]["info"]["run_id"]
@@ -278,9 +290,15 @@ def test_metrics_are_not_written_to_anothers_model(stack: Stack, ann: Work, ben:
             kind = {"Content-Type": "application/json"}
             reply = stack.call(url, ben, method="POST", data=body, headers=kind)
             assert reply.status_code == 400, (path, body)
-    # and an assessment is not moved into a trace of one's own by its id
+    assert snapshot(stack, ann) == before
+
+
+def test_assessments_are_not_moved(stack: Stack, ann: Work, ben: str) -> None:
+    """Into a trace of one's own, by the id of another's: MLflow takes any."""
+    before = snapshot(stack, ann)
+    experiment, mine = own_experiment(stack, ben), f"tr-{secrets.token_hex(16)}"
     info = {
-        **{"trace_id": "tr-ben", "state": "OK", "request_time": "2026-01-01T00:00:00Z"},
+        **{"trace_id": mine, "state": "OK", "request_time": "2026-01-01T00:00:00Z"},
         "trace_location": {
             "type": "MLFLOW_EXPERIMENT",
             "mlflow_experiment": {"experiment_id": experiment},
@@ -288,7 +306,7 @@ def test_metrics_are_not_written_to_anothers_model(stack: Stack, ann: Work, ben:
         "assessments": [
             {
                 **{"assessment_id": ann.ids["assessment"], "assessment_name": "good"},
-                **{"feedback": {"value": False}, "trace_id": "tr-ben"},
+                **{"feedback": {"value": False}, "trace_id": mine},
                 **{"create_time": "2026-01-01T00:00:00Z", "valid": True},
                 "last_update_time": "2026-01-01T00:00:00Z",
                 "source": {"source_type": "HUMAN", "source_id": "ben"},
@@ -332,15 +350,18 @@ def test_odd_names_of_workspaces_are_refused(stack: Stack, ben: str, value: str)
 def test_a_workspace_named_twice_is_refused(stack: Stack, ben: str) -> None:
     import http.client
 
-    connection = http.client.HTTPConnection("127.0.0.1", stack.ports["tracking"], timeout=30)
-    connection.putrequest("GET", f"{PREFIX}version", skip_host=True)
-    connection.putheader("Host", f"127.0.0.1:{stack.ports['port']}")
-    connection.putheader("Authorization", f"Bearer {ben}")
-    connection.putheader("X-MLFLOW-WORKSPACE", "u-ben")
-    connection.putheader("x-mlflow-workspace", "u-ann")
-    connection.endheaders()
-    assert connection.getresponse().status == 400
-    connection.close()
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", stack.ports["tracking"], timeout=30)
+    ) as connection:
+        connection.putrequest("GET", f"{PREFIX}version", skip_host=True)
+        connection.putheader("Host", f"127.0.0.1:{stack.ports['port']}")
+        connection.putheader("Authorization", f"Bearer {ben}")
+        connection.putheader("X-MLFLOW-WORKSPACE", "u-ben")
+        connection.putheader("x-mlflow-workspace", "u-ann")
+        connection.endheaders()
+        with connection.getresponse() as reply:
+            status = reply.status
+    assert status == 400
 
 
 def test_an_empty_name_is_the_own_workspace(stack: Stack, ann: Work, ben: str) -> None:
@@ -453,9 +474,21 @@ def test_a_team_shares_and_leaving_ends_it(stack: Stack, ann: Work, ben: str) ->
     assert stack.call(path, ann.token, headers=crew).ok
 
 
-def test_a_mentor_reads_the_own_class_and_changes_nothing(stack: Stack, ann: Work) -> None:
+def test_a_mentor_changes_nothing(stack: Stack, ann: Work) -> None:
+    """Every change is refused before MLflow sees it."""
     mia, _ = stack.new_token("mia", SCOPE)
     before = snapshot(stack, ann)
+    there = {"X-MLFLOW-WORKSPACE": "u-ann"}
+    for method, path in set(filled(ann.ids)):
+        if changes(method, path):
+            reply = stack.call(path[1:], mia, method=method, headers=there, json={})
+            assert reply.status_code == 403, (method, path)
+            assert "not change it" in reply.json()["message"]
+    assert snapshot(stack, ann) == before
+
+
+def test_a_mentor_reads_the_own_class(stack: Stack, ann: Work) -> None:
+    mia, _ = stack.new_token("mia", SCOPE)
     listed = names(stack.call("ajax-api/3.0/mlflow/workspaces", mia))
     assert listed == ["u-mia", "u-ann", "u-ben"]
     there = {"X-MLFLOW-WORKSPACE": "u-ann"}
@@ -463,15 +496,8 @@ def test_a_mentor_reads_the_own_class_and_changes_nothing(stack: Stack, ann: Wor
     assert HIDDEN in stack.call(run, mia, headers=there).text
     # without a name, or under the own one, nothing of hers
     assert sweep(stack, mia, ann.ids, only_reads=True)[0] == set()
-    # every change is refused before MLflow sees it
-    for method, path in set(filled(ann.ids)):
-        if changes(method, path):
-            reply = stack.call(path[1:], mia, method=method, headers=there, json={})
-            assert reply.status_code == 403, (method, path)
-            assert "not change it" in reply.json()["message"]
     told, _ = sweep(stack, mia, ann.ids, only_reads=True, workspace="u-ann")
     assert len(told) > 35
-    assert snapshot(stack, ann) == before
     # not of another class
     assert stack.call(run, mia, headers={"X-MLFLOW-WORKSPACE": "u-dan"}).status_code == 403
     # who leaves the class is not read any more

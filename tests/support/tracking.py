@@ -45,17 +45,21 @@ c.DummyAuthenticator.password = "pass"
 c.Authenticator.allow_all = True
 c.JupyterHub.services = [
     {"name": "mlflow", "url": "http://127.0.0.1:%d" % given["tracking"],
-     "api_token": given["service_token"], "oauth_no_confirm": True},
+     "api_token": given["service_token"], "oauth_no_confirm": True,
+     "oauth_client_allowed_scopes": ["custom:mlflow:admin"]},
     {"name": "keeper", "api_token": given["keeper_token"]},
 ]
+c.JupyterHub.custom_scopes = {"custom:mlflow:admin": {"description": "sees everything"}}
 c.JupyterHub.load_roles = [
+    {"name": "sees-all", "scopes": ["custom:mlflow:admin"], "users": ["olga"]},
     {"name": "user", "scopes": ["self"]},
     {"name": "tracking", "scopes": ["access:services!service=mlflow"],
-     "users": ["ann", "ben", "dan", "mia", "admin"], "services": ["keeper"]},
+     "users": ["ann", "ben", "dan", "mia", "admin", "olga", "chief"], "services": ["keeper"]},
     {"name": "reads-classes", "scopes": ["read:groups"], "services": ["mlflow"]},
     {"name": "keeper", "scopes": ["admin:users", "tokens", "admin:groups"], "services": ["keeper"]},
 ]
-c.Authenticator.allowed_users = {"ann", "ben", "carl", "dan", "mia", "admin"}
+c.Authenticator.allowed_users = {"ann", "ben", "carl", "dan", "mia", "admin", "olga", "chief"}
+c.Authenticator.admin_users = {"chief"}  # JupyterHub's own admin role, without the scope
 c.JupyterHub.load_groups = {
     "team:crew": {"users": ["ann", "dan"]},
     "class:a": {"users": ["ann", "ben"]},
@@ -272,7 +276,7 @@ def running(folder: Path) -> Iterator[Stack]:
                 return requests.get(made.url + "health", timeout=5).text == "OK"
 
             wait_until(up, "Hub, proxy and tracking server")
-            for user in ("ann", "ben", "carl", "dan", "mia", "admin"):
+            for user in ("ann", "ben", "carl", "dan", "mia", "admin", "olga", "chief"):
                 made.keeper("POST", f"/users/{user}")
             # roles name their people before they exist: make sure of it
             wait_until(lambda: made.call("version", made.new_token("ann")[0]).ok, "ann's rights")

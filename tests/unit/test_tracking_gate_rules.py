@@ -2,7 +2,7 @@
 
 import pytest
 
-from madang_mlflow import pages
+from madang_mlflow import opening, pages
 from madang_mlflow.exchange import Request, bearer, same_site
 
 
@@ -74,3 +74,24 @@ def test_every_message_is_there_in_both_languages() -> None:
             page = pages.page(message, lang, "/services/mlflow/").decode()
             assert f'lang="{lang}"' in page
             assert getattr(message, lang) in page
+
+
+@pytest.mark.parametrize("head", [b"<head>", b'<HEAD lang="en">', b"<head\n>"])
+def test_the_script_comes_before_all_others(head: bytes) -> None:
+    page = b"<html>" + head + b"<script src=main.js></script></head><header></header></html>"
+    found = opening.opened_at(page, "u-ann")
+    assert found.startswith(b"<html>" + head + b"<script>")
+    assert found.endswith(b"</script>" + page.removeprefix(b"<html>" + head))
+    assert b'("u-ann");' in found
+    assert b"HOME" not in found
+
+
+def test_a_page_without_a_head_stays_as_it_is() -> None:
+    assert opening.opened_at(b"<header>", "u-ann") == b"<header>"
+
+
+def test_the_page_is_asked_for_whole() -> None:
+    given = request(
+        "GET", if_none_match="x", range="bytes=0-1", accept_encoding="gzip", accept="*/*"
+    )
+    assert [name for name, _ in opening.whole(given).headers] == [b"host", b"accept"]

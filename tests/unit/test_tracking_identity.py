@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madang_mlflow.identity import (
+    READS_ALL,
     Answer,
     Directory,
     HubUnreachableError,
@@ -136,6 +137,26 @@ async def test_who_may_enter(model: dict[str, Any], enters: bool) -> None:
     identity = await hub.directory().identify("t")
     assert isinstance(identity, Identity)
     assert identity.may_enter is enters
+
+
+@pytest.mark.parametrize(
+    ("scopes", "admin", "reads_all"),
+    [
+        (["enter", READS_ALL], False, True),
+        ([READS_ALL], True, False),  # may not enter at all
+        (["enter", f"{READS_ALL}!user=ann"], True, False),
+        (["enter", "admin:users", "access:services", "custom:mlflow:read"], True, False),
+    ],
+)
+async def test_who_reads_all_is_said_by_the_scopes_alone(
+    scopes: list[str], admin: bool, reads_all: bool
+) -> None:
+    hub = FakeHub()
+    model: dict[str, Any] = {"name": "admin", "kind": "user", "scopes": scopes, "admin": admin}
+    hub.known["t"] = model
+    identity = await hub.directory().identify("t")
+    assert isinstance(identity, Identity)
+    assert identity.reads_all is reads_all
 
 
 @given(

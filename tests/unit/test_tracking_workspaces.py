@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from madang_hub import permissions
 from madang_hub.people.roles import MENTORS
 from madang_hub.tracking import workspace_of
 from madang_mlflow import workspaces
 from madang_mlflow.bodies import RefusedBodyError, checked, models_in, names_models
 from madang_mlflow.classes import Classes
-from madang_mlflow.identity import HubUnreachableError, Times
+from madang_mlflow.identity import READS_ALL, HubUnreachableError, Identity, Times
+from madang_mlflow.oversight import Entrances, widened
 from madang_mlflow.routes import CLIENT_AND_UI, changes
 from madang_mlflow.workspaces import Right
 
@@ -203,3 +205,65 @@ async def test_classes_are_asked_once_and_forgotten_in_time() -> None:
     assert asked == 2  # the breaker holds
     now = 600.0
     assert await known.people(["class:a"]) == {"class:a": frozenset()}
+
+
+def test_hub_and_gate_name_the_same_scope() -> None:
+    assert READS_ALL == permissions.TRACKING_ADMIN
+
+
+def test_an_admin_sees_what_is_there_beside_the_own() -> None:
+    before = workspaces.access("kim", ["team:x"])
+    found = widened(before, ["default", "u-kim", "g-x", "u-lee"])
+    assert {n for n, r in found.rights.items() if r is Right.WRITE} == {"u-kim", "g-x"}
+    assert {n for n, r in found.rights.items() if r is Right.READ} == {"default", "u-lee"}
+    assert found.seen == {"default", "u-lee"}
+    assert next(item["name"] for item in workspaces.listing(found)) == "u-kim"
+    assert found.titles["u-kim"] == "kim"
+    assert widened(before, []).rights == before.rights
+
+
+class Everything:
+    """All workspaces, and how often they were asked for."""
+
+    asked = 0
+
+    async def names(self) -> frozenset[str]:
+        self.asked += 1
+        return frozenset({"default", "u-lee"})
+
+
+@pytest.mark.parametrize(
+    ("reads_all", "wanted", "asked", "open_"),
+    [
+        (True, "u-lee", 1, True),
+        (True, None, 1, True),
+        (True, "u-kim", 0, False),
+        (False, "u-lee", 0, False),
+    ],
+)
+async def test_workspaces_are_listed_only_for_an_admin_who_looks_elsewhere(
+    reads_all: bool, wanted: str | None, asked: int, open_: bool
+) -> None:
+    store = Everything()
+    entrances = Entrances(Classes(nobody, Times()), store)
+    caller = Identity("kim", "user", may_enter=True, reads_all=reads_all)
+    found = await entrances.of(caller, wanted)
+    assert store.asked == asked
+    assert ("u-lee" in found.rights) == open_
+
+
+async def test_what_an_admin_looks_at_is_noted_once_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0.0]
+    entrances = Entrances(Classes(nobody, Times()), Everything(), clock=lambda: now[0])
+    caller = Identity("kim", "user", may_enter=True, reads_all=True)
+    for now[0], noted in ((0.0, 1), (3599.0, 1), (3600.0, 2)):
+        for wanted in ("u-lee", "u-nobody", "u-kim", None):
+            await entrances.of(caller, wanted)
+        assert caplog.messages.count("kim looks at the workspace u-lee as an admin.") == noted
+        assert len(caplog.messages) == noted
+
+
+async def nobody(group: str) -> frozenset[str]:
+    raise AssertionError(group)

@@ -12,9 +12,6 @@ from madang_hub.deploy.engine import cdi_folders
 from madang_hub.desk import CommandError
 from madang_hub.installation import Add, Installation
 
-if TYPE_CHECKING:
-    from madang_hub.installation import Add, Installation
-
 
 def accelerators(args: argparse.Namespace, installation: Installation) -> int:
     """Accelerators of this machine: health, memory, use, and the name that containers get them by."""

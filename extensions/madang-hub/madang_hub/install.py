@@ -16,7 +16,7 @@ from madang_hub.people.database import Database
 from madang_hub.people.failures import Failures, choosing, hook
 from madang_hub.people.github import GitHubAuthenticator
 from madang_hub.people.oidc import OidcAuthenticator
-from madang_hub.permissions import SERVER_TOKEN_SCOPES, roles
+from madang_hub.permissions import CUSTOM_SCOPES, SERVER_TOKEN_SCOPES, TRACKING_ADMIN, roles
 from madang_hub.places import (
     ENVIRONMENTS,
     IDLE_SERVICE,
@@ -197,6 +197,8 @@ def _services(c: Any, places: Places, root: Path) -> None:
             "url": places.tracking_url,
             "api_token": read_secret(places.secrets, "tracking_token"),
             "oauth_no_confirm": True,
+            # a browser's sign-in there brings it along, for those who have it
+            "oauth_client_allowed_scopes": [TRACKING_ADMIN],
         },
         {
             # `madang` on the command line: add, remove and stop
@@ -206,6 +208,7 @@ def _services(c: Any, places: Places, root: Path) -> None:
         _people_service(places, root),
         _idle_culler(places, root),
     ]
+    c.JupyterHub.custom_scopes = CUSTOM_SCOPES
     c.JupyterHub.load_roles = roles()
 
 

@@ -56,6 +56,23 @@ ADMIN_SCOPES: dict[str, str] = {
 }
 """JupyterHub's own ``admin`` role, in its order. JupyterHub lets nobody change it; a test says when it does."""
 
+TRACKING_ADMIN = "custom:mlflow:admin"
+"""A scope of Madang's own. The tracking server's gate knows it (``madang_mlflow.identity.READS_ALL``)."""
+
+TRACKING_ADMIN_ROLE = "tracking-admin"
+
+CUSTOM_SCOPES: dict[str, dict[str, str]] = {
+    # JupyterHub shows the description when a program asks for it (Korean: `web/foreign_texts.py`)
+    TRACKING_ADMIN: {"description": "Read everybody's experiments on the tracking server."},
+}
+"""The value of JupyterHub's ``custom_scopes``."""
+
+TRACKING_ADMIN_SCOPES: dict[str, str] = {
+    TRACKING_ADMIN: "read everybody's workspace on the tracking server, in the browser; a token that a program "
+    "shows there opens no more than its owner's own",
+}
+"""Scopes of the role ``tracking-admin``, which every admin has: JupyterHub's own role lets nobody change it."""
+
 # ---- programs -------------------------------------------------------------------------------
 
 SERVER_TOKEN_SCOPES: dict[str, str] = {
@@ -139,4 +156,5 @@ def roles_of(rights: Rights) -> list[dict[str, Any]]:
     found = [{"name": "user", "scopes": list(USER_SCOPES)}]
     if rights.admin:
         found.append({"name": "admin", "scopes": list(ADMIN_SCOPES)})
+        found.append({"name": TRACKING_ADMIN_ROLE, "scopes": list(TRACKING_ADMIN_SCOPES)})
     return found + [mentor_role(team) for team in rights.mentor_of]

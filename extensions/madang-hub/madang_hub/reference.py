@@ -17,6 +17,8 @@ from madang_hub.permissions import (
     MENTOR_SCOPES,
     SERVER_TOKEN_SCOPES,
     SERVICE_SCOPES,
+    TRACKING_ADMIN_ROLE,
+    TRACKING_ADMIN_SCOPES,
     USER_SCOPES,
 )
 from madang_hub.settings import PREFIX, Settings
@@ -122,6 +124,7 @@ def permissions_page() -> str:
             {f"{scope}!group=class:2026-a": why for scope, why in MENTOR_SCOPES.items()},
         ),
         ("An admin, as well (JupyterHub's role `admin`)", ADMIN_SCOPES),
+        (f"An admin, as well (role `{TRACKING_ADMIN_ROLE}`)", TRACKING_ADMIN_SCOPES),
         ("The token inside a user server", SERVER_TOKEN_SCOPES),
         *((f"The service `{name}`", scopes) for name, scopes in SERVICE_SCOPES.items()),
     ):

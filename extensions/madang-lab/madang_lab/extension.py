@@ -28,6 +28,9 @@ def load(serverapp: Any) -> None:
     people = people_of(os.environ)
     serverapp.web_app.settings["madang_people"] = people
     serverapp.web_app.settings["madang_packages"] = Packages(layer_of(os.environ))
+    # for the page (`src/outputs.ts`): what kernels call the tracking server
+    page = serverapp.web_app.settings.setdefault("page_config_data", {})
+    page["madangTracking"] = os.environ.get("MLFLOW_TRACKING_URI", "")
     serverapp.web_app.add_handlers(".*$", routes(serverapp.base_url))
     if people is not None:
         from madang_lab.busy import REPORT_EVERY, Reporter

@@ -1,8 +1,10 @@
 /**
- * Madang's part of JupyterLab: one plugin that brings the parts together.
+ * Madang's part of JupyterLab: one plugin that brings the parts together, and one for what cells print.
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, Notification } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -11,6 +13,7 @@ import { RefusedError, Watch } from './api';
 import { LookInBar } from './lookin';
 import { remember, tag } from './model';
 import { type ISeen, Notices } from './notices';
+import { openLinks } from './outputs';
 import { type IReplaced, PackageNotice } from './packages';
 import { StatusItem, Words } from './status';
 
@@ -112,4 +115,13 @@ function replacedIn(stored: ISettingRegistry.ISettings | null): IReplaced {
   };
 }
 
-export default plugin;
+const outputs: JupyterFrontEndPlugin<void> = {
+  id: 'madang-lab:outputs',
+  description: 'Links to the tracking server in what cells print open in this browser.',
+  autoStart: true,
+  requires: [IRenderMimeRegistry],
+  activate: (_: JupyterFrontEnd, registry: IRenderMimeRegistry): void =>
+    openLinks(registry, PageConfig.getOption('madangTracking'))
+};
+
+export default [plugin, outputs];

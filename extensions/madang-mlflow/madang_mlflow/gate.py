@@ -9,10 +9,11 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import parse_qs, unquote
 
-from madang_mlflow import bodies, pages, paths, workspaces
+from madang_mlflow import bodies, opening, pages, paths, workspaces
 from madang_mlflow.classes import Classes
 from madang_mlflow.exchange import (
     App,
@@ -37,6 +38,7 @@ from madang_mlflow.identity import (
     Identity,
     Unsure,
 )
+from madang_mlflow.oversight import Entrances, Names
 from madang_mlflow.pages import Message
 from madang_mlflow.routes import FILES, WORKSPACES, AllowList, changes
 from madang_mlflow.session import Sessions, read_cookies
@@ -72,7 +74,7 @@ class HubCalls(Protocol):
         """Close connections."""
 
 
-class StoreCalls(Protocol):
+class StoreCalls(Names, Protocol):
     """What the gate asks of MLflow's stores (`madang_mlflow.store.Store`)."""
 
     async def ensure(self, workspace: str, experiment: str | None) -> None:
@@ -104,7 +106,7 @@ class Gate:
         self._app = app
         self._hub = hub
         self._directory = directory
-        self._classes = classes
+        self._entrances = Entrances(classes, store)
         self._store = store
         self._sessions = sessions
         self._routes = routes
@@ -162,6 +164,9 @@ class Gate:
             if replay is None:
                 return
             request, receive = replay
+        if opening.is_page(request.method, inner):
+            request = opening.whole(request)
+            send = opening.opening(send, workspaces.home_of(caller.name))
         await self._pass(scope, request, inner_raw, inner, receive, send, workspace)
 
     def _before_identity(self, request: Request) -> Message | None:
@@ -202,7 +207,8 @@ class Gate:
         elif not self._routes.open(request.method, inner):
             refusal = pages.CLOSED
         else:
-            return verdict
+            # what an admin sees is for a person at a browser: a notebook's token never opens it
+            return replace(verdict, reads_all=False) if by_header else verdict
         await self._refuse(request, inner, verdict, send, refusal)
         return None
 
@@ -212,15 +218,6 @@ class Gate:
         log.info("Refused %s %s for %s: %s", request.method, inner, caller.name, refusal.status)
         await self._say(request, send, refusal)
 
-    async def _access(self, caller: Identity, wanted: str | None) -> workspaces.Access:
-        """What the caller may use. Who is in a class is asked only where it can matter."""
-        given = workspaces.access(caller.name, caller.groups)
-        mentored = workspaces.mentored(caller.groups)
-        if not mentored or (wanted in given.rights):
-            return given
-        people = await self._classes.people(mentored)
-        return workspaces.access(caller.name, caller.groups, people)
-
     async def _workspace(
         self, request: Request, inner: str, caller: Identity, send: Send
     ) -> str | None:
@@ -229,11 +226,11 @@ class Gate:
             wanted = workspaces.asked_for(request.all(WORKSPACE_HEADER))
             listed = WORKSPACES.fullmatch(inner)
             if listed:
-                found = workspaces.listing(await self._access(caller, None))
+                found = workspaces.listing(await self._entrances.of(caller, None))
                 await self._say_workspaces(request, inner, caller, send, found, listed["name"])
                 return None
             home = workspaces.home_of(caller.name)
-            given = await self._access(caller, wanted or home)
+            given = await self._entrances.of(caller, wanted or home)
             workspace, right = workspaces.chosen(wanted, given)
         except workspaces.OddWorkspaceError:
             await self._refuse(request, inner, caller, send, pages.ODD_WORKSPACE)
@@ -244,7 +241,8 @@ class Gate:
         if right is not workspaces.Right.WRITE and changes(request.method, inner):
             await self._refuse(request, inner, caller, send, pages.READ_ONLY)
             return None
-        await self._store.ensure(workspace, caller.name if workspace == home else None)
+        if workspace not in given.seen:
+            await self._store.ensure(workspace, caller.name if workspace == home else None)
         return workspace
 
     async def _say_workspaces(

@@ -23,6 +23,9 @@ log = logging.getLogger("madang.tracking")
 #: header which no HTTP client can send on cannot look like an unreachable Hub.
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}\Z", re.ASCII)
 
+#: The scope of those who may read everybody's workspace (`madang_hub.permissions` gives it to admins).
+READS_ALL = "custom:mlflow:admin"
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -33,12 +36,14 @@ class Identity:
         kind: ``user`` or ``service``.
         may_enter: holds the scope that opens this service.
         groups: the person's groups at the Hub.
+        reads_all: holds the scope `READS_ALL`.
     """
 
     name: str
     kind: str
     may_enter: bool
     groups: frozenset[str] = frozenset()
+    reads_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +197,4 @@ class Directory:
         except (KeyError, TypeError) as error:
             raise HubUnreachableError(f"its answer lacks {error}") from error
         may_enter = kind == "user" and self._may_enter(scopes)
-        return Identity(str(name), str(kind), may_enter, groups)
+        return Identity(str(name), str(kind), may_enter, groups, may_enter and READS_ALL in scopes)

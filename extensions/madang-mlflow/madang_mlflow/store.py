@@ -29,6 +29,10 @@ class Store:
             await asyncio.to_thread(_make, workspace, experiment)
             self._made.add(workspace)
 
+    async def names(self) -> frozenset[str]:
+        """Every workspace there is."""
+        return await asyncio.to_thread(_names)
+
     async def has_model(self, workspace: str, model: str) -> bool:
         """Whether a logged model's id is one of this workspace's."""
         key = (workspace, model)
@@ -61,6 +65,12 @@ def _make(workspace: str, experiment: str | None) -> None:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _names() -> frozenset[str]:
+    from mlflow.server.workspace_helpers import _get_workspace_store
+
+    return frozenset(workspace.name for workspace in _get_workspace_store().list_workspaces())
 
 
 def _has_model(workspace: str, model: str) -> bool:

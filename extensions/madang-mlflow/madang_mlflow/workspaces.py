@@ -50,12 +50,14 @@ class Access:
     Attributes:
         home: the own workspace.
         rights: every workspace that may be entered, the home among them.
-        title: of each workspace, whose it is.
+        titles: of each workspace, whose it is.
+        seen: those that are open only to an admin's eyes; they are there.
     """
 
     home: str
     rights: Mapping[str, Right]
     titles: Mapping[str, str]
+    seen: frozenset[str] = frozenset()
 
 
 def slug(name: str) -> str:

@@ -114,6 +114,8 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 """What is recognised, and the msgid that is shown instead."""
 
 SCOPES = (
+    # Madang's own (`permissions.CUSTOM_SCOPES`), shown on JupyterHub's page
+    _m("Read everybody's experiments on the tracking server."),
     _m("Identify the owner of the requesting entity."),
     _m("Your own resources"),
     _m("Anything you have access to"),
