@@ -15,6 +15,7 @@ from madang_hub.catalog import Catalog
 from madang_hub.people.announcements import Announcements, announcement
 from madang_hub.people.directory import Directory, TeamRole
 from madang_hub.people.directory import Person as Record
+from madang_hub.people.service.app import CLASS as CLASS_NAME
 from madang_hub.people.service.app import PUBLIC, ROUTES, TEAM
 from madang_hub.people.service.contents import FILE, NAME, RELEASE
 from madang_hub.shelf.proposal_store import Proposals
@@ -35,6 +36,8 @@ TABLE: dict[str, dict[str, set[str]]] = {
     "": {"GET": SIGNED_IN},
     "session": {"GET": SIGNED_IN},
     rf"class/{TEAM}": {"GET": MENTORS},
+    # the tracking server decides by the visitor's own rights, and an admin has none there
+    rf"class/{CLASS_NAME}/runs": {"GET": {"mentor"}},
     "admin": {"GET": {"admin"}},
     "import": {"GET": ANY_MENTOR},
     # of an environment that is open to everybody
@@ -166,7 +169,7 @@ def example(room: Classroom, pattern: str, method: str) -> str:
         store.close()
         path = pattern.replace("(approve|reject|withdraw)", "withdraw")
         return path.replace("([0-9]{1,9})", str(identity))
-    path = pattern.replace(TEAM, CLASS)
+    path = pattern.replace(TEAM, CLASS).replace(CLASS_NAME, CLASS)
     release = Catalog.load(ROOT / "images" / "images.toml").release
     path = path.replace(NAME, "lab").replace(RELEASE, release).replace(FILE, "sbom.cdx.json")
     return path.replace("([0-9]{1,9})", "999999")

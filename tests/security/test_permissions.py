@@ -158,6 +158,7 @@ class Survey:
     found: dict[tuple[str, str, str], tuple[bool, int]]
     roles: dict[str, set[str]]
     server_scopes: set[str]
+    clients: dict[str, set[str]]
 
 
 def _body(method: str, path: str) -> dict[str, Any]:
@@ -249,18 +250,32 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survey]:
                     wait_for(
                         lambda: not people["admin"].api("GET", "/users/kim").json()["servers"], ""
                     )
-        yield Survey(found, _roles(deployment), scopes)
+        yield Survey(found, _roles(deployment), scopes, _clients(deployment))
     finally:
         deployment.remove()
 
 
 def _roles(deployment: Deployment) -> dict[str, set[str]]:
     """The roles of the running Hub with their scopes, from its own table."""
+    return _scopes(deployment, "SELECT name, scopes FROM roles")
+
+
+def _clients(deployment: Deployment) -> dict[str, set[str]]:
+    """What each service may ask for in the name of its visitors, from the running Hub's own table."""
+    rows = _scopes(deployment, "SELECT identifier, allowed_scopes FROM oauth_clients")
+    return {
+        name.removeprefix("service-"): scopes
+        for name, scopes in rows.items()
+        if name.startswith("service-")
+    }
+
+
+def _scopes(deployment: Deployment, query: str) -> dict[str, set[str]]:
     places = Places(Settings.load(ROOT, deployment.environ), "embedded")
     engine = sa.create_engine(places.database_url("hub"))
     try:
         with engine.connect() as db:
-            rows = db.execute(sa.text("SELECT name, scopes FROM roles")).all()
+            rows = db.execute(sa.text(query)).all()
     finally:
         engine.dispose()
     return {name: set(json.loads(scopes or "[]")) for name, scopes in rows}
@@ -307,6 +322,11 @@ def test_every_scope_of_the_running_hub_is_written_down(survey: Survey) -> None:
     }
     assert {n: s for n, s in survey.roles.items() if n not in permissions.HUB_ROLES} == expected
     assert set(permissions.HUB_ROLES) <= set(survey.roles)
+
+
+def test_what_services_may_do_for_their_visitors_is_written_down(survey: Survey) -> None:
+    expected = {name: set(scopes) for name, scopes in permissions.ON_BEHALF_SCOPES.items()}
+    assert {name: scopes for name, scopes in survey.clients.items() if scopes} == expected
 
 
 def test_a_servers_token_has_what_is_written_down(survey: Survey) -> None:

@@ -16,7 +16,13 @@ from madang_hub.people.database import Database
 from madang_hub.people.failures import Failures, choosing, hook
 from madang_hub.people.github import GitHubAuthenticator
 from madang_hub.people.oidc import OidcAuthenticator
-from madang_hub.permissions import CUSTOM_SCOPES, SERVER_TOKEN_SCOPES, TRACKING_ADMIN, roles
+from madang_hub.permissions import (
+    CUSTOM_SCOPES,
+    PEOPLE_ON_BEHALF,
+    SERVER_TOKEN_SCOPES,
+    TRACKING_ADMIN,
+    roles,
+)
 from madang_hub.places import (
     ENVIRONMENTS,
     IDLE_SERVICE,
@@ -219,6 +225,7 @@ def _people_service(places: Places, root: Path) -> dict[str, Any]:
         "url": places.people_url,
         "api_token": read_secret(places.secrets, "people_token"),
         "oauth_no_confirm": True,
+        "oauth_client_allowed_scopes": list(PEOPLE_ON_BEHALF),
         "display": False,  # the pages' own links lead there
         "command": [sys.executable, "-m", "madang_hub.people.service"],
         "cwd": str(places.hub),

@@ -104,6 +104,12 @@ PEOPLE_SCOPES: dict[str, str] = {
 }
 """Scopes of the people service; whom it does these things for is decided by the directory."""
 
+PEOPLE_ON_BEHALF: dict[str, str] = {
+    f"access:services!service={TRACKING_SERVICE}": "show a class's runs to its mentor: the tracking server is "
+    "asked with the mentor's own token and decides by the mentor's own rights",
+}
+"""What the people service may do in the name of who visits it in a browser, with the token of that sign-in."""
+
 IDLE_SCOPES: dict[str, str] = {
     "list:users": "find the running servers",
     "read:servers": "see since when each runs and when it was last used",
@@ -123,6 +129,9 @@ SERVICE_SCOPES: dict[str, Mapping[str, str]] = {
     TRACKING_SERVICE: TRACKING_SCOPES,
 }
 """Every service with a token of its own that may do something: its name and its scopes."""
+
+ON_BEHALF_SCOPES: dict[str, Mapping[str, str]] = {PEOPLE_SERVICE: PEOPLE_ON_BEHALF}
+"""Every service that acts for its visitors; the others only learn who comes."""
 
 HUB_ROLES: dict[str, str] = {
     "server": "JupyterHub makes it for servers' tokens; ours get the scopes above instead",

@@ -15,6 +15,7 @@ from madang_hub.permissions import (
     ADMIN_SCOPES,
     HUB_ROLES,
     MENTOR_SCOPES,
+    ON_BEHALF_SCOPES,
     SERVER_TOKEN_SCOPES,
     SERVICE_SCOPES,
     TRACKING_ADMIN_ROLE,
@@ -127,6 +128,10 @@ def permissions_page() -> str:
         (f"An admin, as well (role `{TRACKING_ADMIN_ROLE}`)", TRACKING_ADMIN_SCOPES),
         ("The token inside a user server", SERVER_TOKEN_SCOPES),
         *((f"The service `{name}`", scopes) for name, scopes in SERVICE_SCOPES.items()),
+        *(
+            (f"The service `{name}`, in the name of who visits it in a browser", scopes)
+            for name, scopes in ON_BEHALF_SCOPES.items()
+        ),
     ):
         lines.append(f"\n## {title}\n\n| scope | why |\n| --- | --- |\n")
         lines += [f"| `{scope}` | {reason} |\n" for scope, reason in scopes.items()]

@@ -23,10 +23,21 @@ def people_of(environ: Mapping[str, str]) -> Any:
     return People(url.rstrip("/"), token, environ.get("JUPYTERHUB_SERVER_NAME", ""))
 
 
+def tracking_of(environ: Mapping[str, str]) -> Any:
+    """The tracking server as this server's owner uses it; None where there is none."""
+    if not environ.get("MLFLOW_TRACKING_URI") or not environ.get("MLFLOW_TRACKING_TOKEN"):
+        return None
+    from madang_lab.tracking import Tracking, place_of
+
+    place = place_of(environ)
+    return None if place is None else Tracking(place)
+
+
 def load(serverapp: Any) -> None:
     """Jupyter Server's hook; the event loop is there but does not run yet."""
     people = people_of(os.environ)
     serverapp.web_app.settings["madang_people"] = people
+    serverapp.web_app.settings["madang_tracking"] = tracking_of(os.environ)
     serverapp.web_app.settings["madang_packages"] = Packages(layer_of(os.environ))
     # for the page (`src/outputs.ts`): what kernels call the tracking server
     page = serverapp.web_app.settings.setdefault("page_config_data", {})

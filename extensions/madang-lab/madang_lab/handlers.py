@@ -111,6 +111,35 @@ class StatusHandler(Base):
         self.answer(200, await self.state())
 
 
+class RunsHandler(Base):
+    """The panel *My runs*. A visitor sees it, too: whom a person lets in may look over the shoulder, and
+    a mentor of the class may read these runs at the tracking server anyway."""
+
+    # it asks by itself, as long as it is shown
+    _track_activity = False
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """The latest runs; ``state`` is ``none`` without a tracking server, ``away`` if it does not answer."""
+        tracking = self.settings["madang_tracking"]
+        if tracking is None:
+            self.answer(200, {"state": "none", "pages": "", "experiment": "", "runs": []})
+            return
+        from madang_lab.tracking import TrackingAwayError
+
+        try:
+            runs, state = await tracking.latest(), "on"
+        except TrackingAwayError as error:
+            self.log.debug("The tracking server: %s", error)
+            runs, state = [], "away"
+        place = tracking.place
+        self.answer(
+            200,
+            {"state": state, "pages": place.home, "experiment": place.experiment, "runs": runs},
+        )
+
+
 class ExtendHandler(Base):
     """More time for this server."""
 
@@ -143,6 +172,7 @@ def routes(base_url: str) -> list[tuple[str, type[Base]]]:
     """Tornado's routes below ``base_url``."""
     return [
         (url_path_join(base_url, "madang", "status"), StatusHandler),
+        (url_path_join(base_url, "madang", "runs"), RunsHandler),
         (url_path_join(base_url, "madang", "extend"), ExtendHandler),
         (
             url_path_join(base_url, "madang", "look-ins", "([A-Za-z0-9-]{1,64})", "end"),

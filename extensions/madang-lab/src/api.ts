@@ -1,5 +1,5 @@
 /**
- * The server part below `madang/`, asked every half minute while the page is looked at.
+ * The server part below `madang/`; its state is asked every half minute while the page is looked at.
  */
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
@@ -13,6 +13,28 @@ const LONGEST_WAIT = 300_000;
 
 /** The people service said no, or nothing; `message` is for the person and may be empty. */
 export class RefusedError extends Error {}
+
+/**
+ * The answer of `madang/<path>`.
+ *
+ * @param language - the page's language, in which refusals are worded
+ * @throws RefusedError
+ */
+export async function ask<T>(method: 'GET' | 'POST', path: string, language: string): Promise<T> {
+  const settings = ServerConnection.makeSettings();
+  const url = URLExt.join(settings.baseUrl, 'madang', path);
+  const init: RequestInit = { method, headers: { 'Accept-Language': language } };
+  if (method === 'POST') {
+    init.body = '{}';
+  }
+  const reply = await ServerConnection.makeRequest(url, init, settings);
+  if (!reply.ok) {
+    const said: unknown = await reply.json().catch(() => null);
+    const message = (said as { message?: unknown } | null)?.message;
+    throw new RefusedError(typeof message === 'string' ? message : '');
+  }
+  return (await reply.json()) as T;
+}
 
 /** What is known now; `age` is in milliseconds. */
 export interface IKnown {
@@ -71,19 +93,7 @@ export class Watch {
   }
 
   private async _ask(method: 'GET' | 'POST', path: string): Promise<void> {
-    const settings = ServerConnection.makeSettings();
-    const url = URLExt.join(settings.baseUrl, 'madang', path);
-    const init: RequestInit = { method, headers: { 'Accept-Language': this._language } };
-    if (method === 'POST') {
-      init.body = '{}';
-    }
-    const reply = await ServerConnection.makeRequest(url, init, settings);
-    if (!reply.ok) {
-      const said: unknown = await reply.json().catch(() => null);
-      const message = (said as { message?: unknown } | null)?.message;
-      throw new RefusedError(typeof message === 'string' ? message : '');
-    }
-    this._status = (await reply.json()) as IStatus;
+    this._status = await ask<IStatus>(method, path, this._language);
     this._came = performance.now();
     this._changed.emit();
   }

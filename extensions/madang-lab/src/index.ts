@@ -1,7 +1,11 @@
 /**
  * Madang's part of JupyterLab: one plugin that brings the parts together, and one for what cells print.
  */
-import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
 import { ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
@@ -15,22 +19,25 @@ import { remember, tag } from './model';
 import { type ISeen, Notices } from './notices';
 import { openLinks } from './outputs';
 import { type IReplaced, PackageNotice } from './packages';
+import { RunsPanel } from './panel';
 import { StatusItem, Words } from './status';
 
 const ID = 'madang-lab:plugin';
 const EXTEND = 'madang:extend';
+const SHOW_RUNS = 'madang:show-runs';
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
-  description: 'Memory and time left, announcements, extend, look-ins, own packages.',
+  description: 'Memory and time left, announcements, extend, look-ins, own packages, my runs.',
   autoStart: true,
-  optional: [ITranslator, IStatusBar, ICommandPalette, ISettingRegistry],
+  optional: [ITranslator, IStatusBar, ICommandPalette, ISettingRegistry, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
     translator: ITranslator | null,
     statusBar: IStatusBar | null,
     palette: ICommandPalette | null,
-    settings: ISettingRegistry | null
+    settings: ISettingRegistry | null,
+    restorer: ILayoutRestorer | null
   ): void => {
     const languages = translator ?? nullTranslator;
     const trans = languages.load('madang_lab');
@@ -59,6 +66,17 @@ const plugin: JupyterFrontEndPlugin<void> = {
     watch.changed.connect(() => app.commands.notifyCommandChanged(EXTEND));
     // the palette searches from the first Latin letter on: the Korean category has some for this
     palette?.addItem({ command: EXTEND, category: trans.__('Madang') });
+
+    const runs = new RunsPanel(trans, locale);
+    // below the parts that JupyterLab itself has there
+    app.shell.add(runs, 'left', { rank: 800 });
+    restorer?.add(runs, runs.id);
+    app.commands.addCommand(SHOW_RUNS, {
+      label: trans.__('Show my runs'),
+      describedBy: { args: { type: 'object', properties: {} } },
+      execute: () => app.shell.activateById(runs.id)
+    });
+    palette?.addItem({ command: SHOW_RUNS, category: trans.__('Madang') });
 
     statusBar?.registerStatusItem(`${ID}:status`, {
       item: new StatusItem(watch, words, extend),

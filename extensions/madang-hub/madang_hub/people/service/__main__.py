@@ -61,6 +61,7 @@ async def serve() -> None:
     server.stop()
     await server.close_all_connections()
     await hub.close()
+    await parts.tracking.close()
     database.close()
 
 

@@ -14,6 +14,7 @@ from madang_hub.people.service import (
     news,
     pages,
     proposals,
+    runs_page,
     teams,
 )
 from madang_hub.people.service.base import Callback, NotFound
@@ -21,6 +22,8 @@ from madang_hub.people.service.parts import Parts
 from madang_hub.web.static_files import STATIC, MadangStaticFiles
 
 TEAM = r"((?:class|team):[a-z0-9-]+)"
+CLASS = r"(class:[a-z0-9-]+)"
+"""Only the people of a class have workspaces that a mentor reads; a team shares one."""
 
 
 class Health(RequestHandler):
@@ -38,6 +41,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"", pages.Mine),
     (r"session", pages.Session),
     (rf"class/{TEAM}", pages.ClassPage),
+    (rf"class/{CLASS}/runs", runs_page.ClassRuns),
     (r"admin", pages.Admin),
     (r"import", importing.ImportPage),
     (rf"environment/{contents.NAME}", contents.ContentsPage),

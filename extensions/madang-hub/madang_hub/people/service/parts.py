@@ -22,6 +22,7 @@ from madang_hub.people.intake import Intake
 from madang_hub.people.lookins import LookIns
 from madang_hub.people.servers import Servers
 from madang_hub.people.service.hub import Hub
+from madang_hub.people.service.tracking import Tracking
 from madang_hub.people.service.visits import Visits
 from madang_hub.places import Mode, Places
 from madang_hub.settings import Settings
@@ -52,6 +53,7 @@ class Parts:
     announcements: Announcements
     failures: Failures
     hub: Hub
+    tracking: Tracking
     visits: Visits
     templates: Jinja
     zone: ZoneInfo
@@ -84,6 +86,7 @@ def assemble(places: Places, catalog: Catalog, database: Database, hub: Hub) -> 
         announcements=Announcements(database),
         failures=Failures(database),
         hub=hub,
+        tracking=Tracking(places.tracking_url, f"127.0.0.1:{settings.port}"),
         visits=Visits(lookins, directory, audit, hub),
         templates=templates(),
         zone=ZoneInfo(settings.timezone),
