@@ -45,7 +45,8 @@ class Operator:
     @property
     def secrets(self) -> dict[str, str]:
         folder = self.deployment.data / "secrets"
-        return {p.name: p.read_text(encoding="ascii").strip() for p in folder.iterdir()}
+        files = (p for p in folder.iterdir() if p.is_file())
+        return {p.name: p.read_text(encoding="ascii").strip() for p in files}
 
     def processes(self) -> dict[int, int]:
         """Processes of this installation (their environment names its data): pid and start time."""

@@ -284,7 +284,7 @@ def test_the_environment_holds_no_other_secret(server_mode: Deployment, attacker
         "    except OSError: pass"
     )
     assert "JUPYTERHUB_API_TOKEN" in seen
-    for secret in (server_mode.data / "secrets").iterdir():
+    for secret in (p for p in (server_mode.data / "secrets").iterdir() if p.is_file()):
         assert secret.read_text(encoding="ascii").strip() not in seen, secret.name
     names = {line.partition("=")[0] for line in seen.splitlines() if "=" in line}
     known = {"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "MLFLOW_TRACKING_TOKEN"}

@@ -14,7 +14,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,8 +211,13 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Stack]:
-    """A Hub, its proxy and the tracking server, with everything they keep in a folder."""
+def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A Hub, its proxy and the tracking server, with everything they keep in a folder.
+
+    Args:
+        folder: the folder.
+        settings: more of the tracking server's environment.
+    """
     ports = dict(zip(("port", "hub", "api", "tracking"), free_ports(4), strict=True))
     given = {
         **ports,
@@ -240,6 +245,7 @@ def running(folder: Path) -> Iterator[Stack]:
         "MADANG_TRACKING_STALE_SECONDS": str(STALE),
         "MADANG_TRACKING_HUB_TIMEOUT_SECONDS": "0.5",
         "MADANG_TRACKING_BREAKER_SECONDS": str(BREAKER),
+        **(settings or {}),
     }
     processes = []
     with (folder / "log").open("wb") as log:

@@ -71,6 +71,27 @@ def test_secret_files_are_private_and_long(env: dict[str, str]) -> None:
         settings.read(env)
 
 
+def test_only_the_named_file_opens_a_storage(env: dict[str, str], tmp_path: Path) -> None:
+    """Keys that a shell or an account of this machine holds are not used."""
+    keys = tmp_path / "keys"
+    keys.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = hidden\n")
+    keys.chmod(0o600)
+    shell = {"AWS_SECRET_ACCESS_KEY": "mine", "AWS_PROFILE": "other", "BOTO_CONFIG": "/x"}
+    launched = launch.plan(
+        {
+            **env,
+            **shell,
+            "MADANG_TRACKING_ARTIFACTS": "s3://runs/madang",
+            "MADANG_TRACKING_S3_KEYS_FILE": str(keys),
+        }
+    )
+    assert not {"AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "BOTO_CONFIG"} & set(launched.env)
+    assert launched.env["AWS_SHARED_CREDENTIALS_FILE"] == str(keys)
+    assert launched.env["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert "hidden" not in repr(launched) + " ".join(launched.command)
+    assert "madang-s3://runs/madang" in launched.command
+
+
 def served(env: dict[str, str]) -> dict[str, str]:
     """The environment as ``mlflow server`` hands it to its workers."""
     return {

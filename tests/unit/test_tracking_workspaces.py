@@ -12,6 +12,7 @@ from madang_hub.tracking import workspace_of
 from madang_mlflow import workspaces
 from madang_mlflow.bodies import RefusedBodyError, checked, models_in, names_models
 from madang_mlflow.classes import Classes
+from madang_mlflow.handed import Handed
 from madang_mlflow.identity import READS_ALL, HubUnreachableError, Identity, Times
 from madang_mlflow.oversight import Entrances, widened
 from madang_mlflow.routes import CLIENT_AND_UI, changes
@@ -245,7 +246,7 @@ async def test_workspaces_are_listed_only_for_an_admin_who_looks_elsewhere(
     reads_all: bool, wanted: str | None, asked: int, open_: bool
 ) -> None:
     store = Everything()
-    entrances = Entrances(Classes(nobody, Times()), store)
+    entrances = Entrances(Classes(nobody, Times()), store, Handed(None))
     caller = Identity("kim", "user", may_enter=True, reads_all=reads_all)
     found = await entrances.of(caller, wanted)
     assert store.asked == asked
@@ -256,7 +257,9 @@ async def test_what_an_admin_looks_at_is_noted_once_an_hour(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = [0.0]
-    entrances = Entrances(Classes(nobody, Times()), Everything(), clock=lambda: now[0])
+    entrances = Entrances(
+        Classes(nobody, Times()), Everything(), Handed(None), clock=lambda: now[0]
+    )
     caller = Identity("kim", "user", may_enter=True, reads_all=True)
     for now[0], noted in ((0.0, 1), (3599.0, 1), (3600.0, 2)):
         for wanted in ("u-lee", "u-nobody", "u-kim", None):

@@ -17,6 +17,7 @@ from madang_hub import (
     class_commands,
     environment_commands,
     home_commands,
+    tracking_commands,
     user_commands,
     version_commands,
 )
@@ -27,6 +28,7 @@ from madang_hub.deploy import doctor, embedded, server
 from madang_hub.deploy.engine import ModeError
 from madang_hub.deploy.envs import BuildError
 from madang_hub.deploy.findings import report
+from madang_hub.deploy.tracking_server import TrackingError
 from madang_hub.desk import CommandError
 from madang_hub.image_table import TABLE, CatalogError
 from madang_hub.installation import Command, Installation
@@ -57,6 +59,7 @@ EXPECTED = (
     ShelfError,
     TableError,
     environment_commands.TeamEnvironmentError,
+    TrackingError,
     UnknownImage,
     embedded.EmbeddedError,
     server.ServerError,
@@ -240,6 +243,7 @@ def parser() -> argparse.ArgumentParser:
     home_commands.register(add)
     environment_commands.register(add)
     version_commands.register(add)
+    tracking_commands.register(add)
     bundle_commands.register(add)
     accelerator_commands.register(add)
     add("catalog", catalog).add_argument("action", choices=["check", "images"])

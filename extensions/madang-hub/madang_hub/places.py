@@ -89,6 +89,11 @@ class Places:
         return self.settings.data / "secrets"
 
     @property
+    def storage_secrets(self) -> Path:
+        """What the tracking server shows to an S3-compatible storage: ``keys``, and perhaps ``ca.pem``."""
+        return self.secrets / "storage"
+
+    @property
     def run(self) -> Path:
         """Sockets and other things that a reboot may take."""
         return self.settings.data / "run"
@@ -206,6 +211,28 @@ def sign_in_secret(places: Places) -> str:
             f"Put it there:  install -D -m 600 /dev/stdin {path}"
         )
     return found
+
+
+def storage_keys(places: Places) -> Path | None:
+    """The file with the keys of the storage of tracking; None where runs' files lie in the data folder.
+
+    Raises:
+        SettingsError: the file is not there or empty; the message says where it belongs.
+    """
+    if not places.settings.tracking_artifacts:
+        return None
+    path = places.storage_secrets / "keys"
+    try:
+        empty = not path.stat().st_size
+    except FileNotFoundError:
+        empty = True
+    if empty:
+        raise SettingsError(
+            f"tracking_artifacts is {places.settings.tracking_artifacts}, so the storage's keys must be in "
+            f"{path}. Put them there:  install -D -m 600 /dev/stdin {path}  "
+            "(docs/howto/tracking-storage.md shows what to write)"
+        )
+    return path
 
 
 def ensure_secrets(folder: Path) -> list[str]:

@@ -3,12 +3,15 @@
 import os
 from typing import Any
 
-from madang_mlflow import session, settings
+from madang_mlflow import artifacts, handed, ledger, session, settings, storage
 from madang_mlflow.classes import Classes
 from madang_mlflow.exchange import App
 from madang_mlflow.gate import Gate
+from madang_mlflow.handed import Handed
 from madang_mlflow.hub import Hub
 from madang_mlflow.identity import Directory
+from madang_mlflow.ledger import Ledger
+from madang_mlflow.meter import Meter
 from madang_mlflow.routes import allow_list
 from madang_mlflow.store import Store
 
@@ -26,18 +29,28 @@ def create_app() -> Gate:
     from mlflow.server import fastapi_app
 
     mlflow_app: Any = fastapi_app.app
-    return build(mlflow_app, settings.read(os.environ, settings.machine_names()))
+    config = settings.read(os.environ, settings.machine_names())
+    # the launcher has named what is wrong with it
+    return build(mlflow_app, config, storage.read(os.environ, []))
 
 
-def build(app: App, config: settings.Settings) -> Gate:
+def build(app: App, config: settings.Settings, place: storage.Storage) -> Gate:
     """The gate around an ASGI application."""
     hub = Hub(config)
+
+    counts = str(config.state / ledger.NAME) if config.state else ":memory:"
+
+    def measure(workspace: str) -> int:
+        return sum(file.size for file in artifacts.files(place, workspace))
+
     return Gate(
         app,
         hub=hub,
         directory=Directory(hub.owner, hub.may_enter, config.times),
         classes=Classes(hub.people, config.times),
         store=Store(),
+        handed=Handed(config.state / handed.NAME if config.state else None),
+        meter=Meter(config.limits, Ledger(counts), measure),
         sessions=session.Sessions(
             fernet=session.keys(list(config.cookie_secrets)),
             name=config.client_id,

@@ -1,8 +1,9 @@
 """The gate: a pure ASGI application in front of MLflow's.
 
 Each request goes through, in this order: host → prefix → odd path → identity → scope and kind →
-origin (for cookies) → list of open routes → workspace and right → body. Only then MLflow sees it,
-without prefix, credentials or any header that is not on a short list, and with one workspace.
+origin (for cookies) → list of open routes → workspace and right → body → room for files. Only then
+MLflow sees it, without prefix, credentials or any header that is not on a short list, and with one
+workspace.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from madang_mlflow.exchange import (
     same_site,
     set_cookie,
 )
+from madang_mlflow.handed import Handed
 from madang_mlflow.identity import (
     CodeRefusedError,
     Directory,
@@ -38,6 +40,7 @@ from madang_mlflow.identity import (
     Identity,
     Unsure,
 )
+from madang_mlflow.meter import Meter
 from madang_mlflow.oversight import Entrances, Names
 from madang_mlflow.pages import Message
 from madang_mlflow.routes import FILES, WORKSPACES, AllowList, changes
@@ -95,6 +98,8 @@ class Gate:
         directory: Directory,
         classes: Classes,
         store: StoreCalls,
+        handed: Handed,
+        meter: Meter,
         sessions: Sessions,
         routes: AllowList,
         prefix: str,
@@ -106,8 +111,9 @@ class Gate:
         self._app = app
         self._hub = hub
         self._directory = directory
-        self._entrances = Entrances(classes, store)
+        self._entrances = Entrances(classes, store, handed)
         self._store = store
+        self._meter = meter
         self._sessions = sessions
         self._routes = routes
         self._prefix = prefix
@@ -167,7 +173,11 @@ class Gate:
         if opening.is_page(request.method, inner):
             request = opening.whole(request)
             send = opening.opening(send, workspaces.home_of(caller.name))
-        await self._pass(scope, request, inner_raw, inner, receive, send, workspace)
+
+        async def go(receive: Receive, send: Send) -> None:
+            await self._pass(scope, request, inner_raw, inner, receive, send, workspace)
+
+        await self._meter.run(request, inner, workspace, receive, send, go)
 
     def _before_identity(self, request: Request) -> Message | None:
         hosts = request.all(b"host")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from madang_mlflow import settings
+from madang_mlflow import settings, storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ def plan(env: Mapping[str, str]) -> Launch:
 
     Args:
         env: this process's environment. ``MADANG_TRACKING_BACKEND`` (or ``…_BACKEND_FILE``, a file
-            that holds it) is the database's address, ``MADANG_TRACKING_ARTIFACTS`` the folder or
-            storage address of artifacts, ``MADANG_TRACKING_PORT`` the port on 127.0.0.1 (5000),
+            that holds it) is the database's address, ``MADANG_TRACKING_ARTIFACTS`` and more where
+            artifacts lie (`storage.read`), ``MADANG_TRACKING_PORT`` the port on 127.0.0.1 (5000),
             ``MADANG_TRACKING_WORKERS`` the number of processes (2). The rest: `settings.read`.
 
     Raises:
@@ -32,12 +32,8 @@ def plan(env: Mapping[str, str]) -> Launch:
     problems: list[str] = []
     port = _number(env, "MADANG_TRACKING_PORT", 5000, 65535, problems)
     workers = _number(env, "MADANG_TRACKING_WORKERS", 2, 64, problems)
-    store = _store(env, problems)
-    artifacts = env.get("MADANG_TRACKING_ARTIFACTS", "")
-    if not artifacts:
-        problems.append(
-            "MADANG_TRACKING_ARTIFACTS must be the folder or storage address of artifacts."
-        )
+    database = store(env, problems)
+    artifacts = storage.read(env, problems)
     try:
         gate = settings.read(env, settings.machine_names())
     except settings.SettingsError as error:
@@ -48,7 +44,7 @@ def plan(env: Mapping[str, str]) -> Launch:
         command=[
             *(sys.executable, "-m", "mlflow", "server", "--app-name", "madang"),
             *("--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)),
-            *("--serve-artifacts", "--artifacts-destination", artifacts),
+            *("--serve-artifacts", "--artifacts-destination", artifacts.destination),
             # The gate judges hosts and origins and shows MLflow one name, this one.
             *("--allowed-hosts", urlsplit(gate.public_url).netloc),
             *("--cors-allowed-origins", gate.public_url),
@@ -56,28 +52,36 @@ def plan(env: Mapping[str, str]) -> Launch:
             # X-Forwarded-For.
             *("--uvicorn-opts", "--no-access-log --no-proxy-headers --no-server-header"),
         ],
-        env=_environment(env, store),
+        env=environment(env, database, artifacts),
     )
 
 
-def _environment(env: Mapping[str, str], store: str) -> dict[str, str]:
+def environment(
+    env: Mapping[str, str], database: str, artifacts: storage.Storage
+) -> dict[str, str]:
+    """The environment that MLflow runs in.
+
+    Args:
+        env: this process's.
+        database: its address.
+        artifacts: where artifacts lie.
+    """
     # MLflow's own settings come from here alone; one left over in a shell must not weaken them
-    result = {
-        name: value
-        for name, value in env.items()
-        if not name.startswith(("MLFLOW_", "_MLFLOW_", "UVICORN_", "FORWARDED_ALLOW_IPS"))
-    }
+    foreign = ("MLFLOW_", "_MLFLOW_", "UVICORN_", "FORWARDED_ALLOW_IPS", "AWS_", "BOTO")
+    result = {name: value for name, value in env.items() if not name.startswith(foreign)}
+    result |= artifacts.variables
     result |= {name: value for name, value, _ in settings.INSISTED if value}
     result |= {
         "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX": settings.SOURCE_REGEX,
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_BACKEND_STORE_URI": store,  # not an argument: it may hold a password
+        "MLFLOW_BACKEND_STORE_URI": database,  # not an argument: it may hold a password
         "PYTHONSAFEPATH": "1",
     }
     return result
 
 
-def _store(env: Mapping[str, str], problems: list[str]) -> str:
+def store(env: Mapping[str, str], problems: list[str]) -> str:
+    """The database's address, from the environment or the file that it names."""
     value = env.get("MADANG_TRACKING_BACKEND", "")
     file = env.get("MADANG_TRACKING_BACKEND_FILE", "")
     if file and not value:

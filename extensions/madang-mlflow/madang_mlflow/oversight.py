@@ -7,7 +7,7 @@ flag is true on the weakest token of an admin, one inside a notebook.
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -31,6 +31,13 @@ class Names(Protocol):
         """Every workspace there is."""
 
 
+class Grants(Protocol):
+    """Which workspaces were handed over (`madang_mlflow.handed.Handed`)."""
+
+    def of(self, name: str) -> Mapping[str, str]:
+        """Those handed to a person, each with whose it was."""
+
+
 def widened(given: Access, existing: Collection[str]) -> Access:
     """What an admin may use: everything that there is, to read.
 
@@ -52,10 +59,16 @@ class Entrances:
     """Answers what somebody may use. The Hub and MLflow are asked only where the answer may depend on it."""
 
     def __init__(
-        self, classes: Classes, store: Names, *, clock: Callable[[], float] = time.monotonic
+        self,
+        classes: Classes,
+        store: Names,
+        handed: Grants,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._classes = classes
         self._store = store
+        self._handed = handed
         self._clock = clock
         self._noted: dict[tuple[str, str], float] = {}
 
@@ -66,11 +79,12 @@ class Entrances:
             caller: who asks.
             wanted: the workspace it is about; None for all.
         """
-        given = workspaces.access(caller.name, caller.groups)
+        handed = self._handed.of(caller.name)
+        given = workspaces.access(caller.name, caller.groups, None, handed)
         mentored = workspaces.mentored(caller.groups)
         if mentored and wanted not in given.rights:
             people = await self._classes.people(mentored)
-            given = workspaces.access(caller.name, caller.groups, people)
+            given = workspaces.access(caller.name, caller.groups, people, handed)
         if caller.reads_all and wanted not in given.rights:
             given = widened(given, await self._store.names())
             if wanted in given.seen:

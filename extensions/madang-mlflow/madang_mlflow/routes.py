@@ -34,6 +34,8 @@ PAGES = (
     # The page of a run needs it. Its fields only read what the routes below read, too: experiment,
     # run, artifact list, metric history, model versions, search.
     "POST /graphql",
+    # answered by the gate: what a workspace holds and may hold (`madang_mlflow.meter`)
+    "GET /madang/usage",
 )
 
 #: Open below ``/api`` (the client) and ``/ajax-api`` (MLflow's pages).

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from madang_mlflow.identity import Times
+from madang_mlflow.quota import Limits, limits
 
 #: What the launcher sets for MLflow, and what the gate insists on: name, value, why.
 INSISTED = (
@@ -100,6 +101,8 @@ class Settings:
         cookie_secrets: newest first.
         session_seconds: how long a browser stays signed in without going through the Hub.
         times: how long the Hub's answers are believed.
+        limits: how much workspaces may hold.
+        state: the folder in which the server's processes keep what they share; None: there is none.
     """
 
     api_url: str
@@ -114,6 +117,8 @@ class Settings:
     cookie_secrets: tuple[str, ...] = field(repr=False)
     session_seconds: int
     times: Times
+    limits: Limits
+    state: Path | None
 
     @property
     def scope(self) -> str:
@@ -195,7 +200,14 @@ def read(env: Mapping[str, str], names: Iterable[str] = ()) -> Settings:
             timeout=_seconds(env, "HUB_TIMEOUT", usual.timeout, problems),
             breaker=_seconds(env, "BREAKER", usual.breaker, problems),
         ),
+        limits=limits(env, problems),
+        state=state_folder(env),
     )
+    if settings.limits != Limits() and not settings.state:
+        problems.append(
+            "MADANG_TRACKING_STATE must be a folder of this server's own: with a quota its processes "
+            "count there together."
+        )
     if settings.times.stale < settings.times.fresh:
         problems.append(
             "MADANG_TRACKING_STALE_SECONDS must not be less than MADANG_TRACKING_FRESH_SECONDS."
@@ -203,6 +215,11 @@ def read(env: Mapping[str, str], names: Iterable[str] = ()) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def state_folder(env: Mapping[str, str]) -> Path | None:
+    """``MADANG_TRACKING_STATE``: the counts of workspaces' bytes, and what was handed over."""
+    return Path(folder) if (folder := env.get("MADANG_TRACKING_STATE", "")) else None
 
 
 def unsafe(env: Mapping[str, str]) -> list[str]:

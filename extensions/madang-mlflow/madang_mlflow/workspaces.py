@@ -91,7 +91,10 @@ def mentored(groups: Iterable[str]) -> list[str]:
 
 
 def access(
-    name: str, groups: Iterable[str], people: Mapping[str, Collection[str]] | None = None
+    name: str,
+    groups: Iterable[str],
+    people: Mapping[str, Collection[str]] | None = None,
+    handed: Mapping[str, str] | None = None,
 ) -> Access:
     """What a person may use.
 
@@ -100,6 +103,8 @@ def access(
         groups: the person's groups at the Hub.
         people: who is in each class that the person is a mentor of (`mentored`); others are not
             looked at.
+        handed: the workspaces that were handed to the person, each with whose it was
+            (`madang_mlflow.handed`).
     """
     groups = frozenset(groups)
     home = home_of(name)
@@ -121,6 +126,8 @@ def access(
     for class_ in mentored(groups):
         for person in sorted((people or {}).get(class_, ())):
             may(home_of(person), Right.READ, f"{person} ({class_})")
+    for workspace, owner in sorted((handed or {}).items()):
+        may(workspace, Right.READ, owner)
     return Access(home, rights, titles)
 
 

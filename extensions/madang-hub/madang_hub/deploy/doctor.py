@@ -24,9 +24,10 @@ from madang_hub.accelerators.sources import Sources
 from madang_hub.accelerators.table import TableError
 from madang_hub.bundle.loading import loaded
 from madang_hub.bundle.manifest import BundleError
-from madang_hub.deploy import engine, provider_check
+from madang_hub.deploy import engine, provider_check, tracking_server
 from madang_hub.deploy.engine import EngineFacts, ModeError, decide
 from madang_hub.deploy.findings import Finding
+from madang_hub.deploy.server import Stack
 from madang_hub.image_table import CatalogError
 from madang_hub.places import Places, tool_of
 from madang_hub.shelf.offered import offered
@@ -235,6 +236,17 @@ def _sign_in(s: Subject) -> Finding:
     return provider_check.check(s.places)
 
 
+def _tracking_storage(s: Subject) -> Finding:
+    ask: tracking_server.Ask | None = None
+    if s.running and s.places.settings.tracking_artifacts:
+        if s.places.mode == "embedded":
+            ask = tracking_server.in_environment(s.places, s.root)
+        else:
+            stack = Stack(s.places, offered(s.root, s.places.settings), s.facts, s.root)
+            ask = tracking_server.in_container(stack)
+    return tracking_server.check(s.places, ask)
+
+
 CHECKS: tuple[Callable[[Subject], Finding], ...] = (
     _mode,
     _python,
@@ -245,6 +257,7 @@ CHECKS: tuple[Callable[[Subject], Finding], ...] = (
     _disk,
     _network,
     _sign_in,
+    _tracking_storage,
     accelerators,
 )
 

@@ -28,6 +28,7 @@ from madang_hub.places import (
     ensure_secrets,
     read_secret,
     sign_in_secret,
+    storage_keys,
     tool_of,
 )
 from madang_hub.shelf import carried_site
@@ -93,18 +94,24 @@ def _with(environment: Mapping[str, str], command: str) -> str:
     return f"/usr/bin/env {given} {command}" if given else command
 
 
-def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
-    """supervisord's configuration for this installation (no secret in it)."""
-    settings, secrets = places.settings, places.secrets
-    own = {
-        **settings.environ(),
+def _own_environment(places: Places, root: Path) -> dict[str, str]:
+    """What all three processes are told."""
+    return {
+        **places.settings.environ(),
         "MADANG_RUNS_AS": "embedded",
         "MADANG_ROOT": str(root),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         "PYTHONSAFEPATH": "1",
         "HOME": str(Path.home()),
     }
-    tracking = {
+
+
+def tracking_environment(places: Places, root: Path) -> dict[str, str]:
+    """What the tracking server is told (no secret in it, but where they are)."""
+    own, secrets = _own_environment(places, root), places.secrets
+    authority = places.storage_secrets / "ca.pem"
+    stored = places.settings.tracking_artifacts
+    return {
         **own,
         "JUPYTERHUB_API_URL": places.hub_api,
         "JUPYTERHUB_API_TOKEN_FILE": str(secrets / "tracking_token"),
@@ -113,9 +120,18 @@ def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
         "JUPYTERHUB_CLIENT_ID": "service-mlflow",
         "MADANG_TRACKING_SECRET_FILE": str(secrets / "tracking_cookies"),
         "MADANG_TRACKING_BACKEND": places.database_url("mlflow"),
-        "MADANG_TRACKING_ARTIFACTS": str(places.tracking / "artifacts"),
+        "MADANG_TRACKING_ARTIFACTS": stored or str(places.tracking / "artifacts"),
+        "MADANG_TRACKING_S3_KEYS_FILE": str(places.storage_secrets / "keys") if stored else "",
+        "MADANG_TRACKING_S3_CA_FILE": str(authority) if authority.exists() else "",
+        "MADANG_TRACKING_STATE": str(places.tracking),
         "PATH": f"{bin_of(root, 'mlflow')}:{own['PATH']}",
     }
+
+
+def supervisor_config(places: Places, root: Path, proxy: Path) -> str:
+    """supervisord's configuration for this installation (no secret in it)."""
+    settings, secrets = places.settings, places.secrets
+    own, tracking = _own_environment(places, root), tracking_environment(places, root)
     token = f"CONFIGPROXY_AUTH_TOKEN=$(cat {secrets}/proxy_token)"
     start_proxy = (
         f"export {token}; exec {envs.node()} {proxy} --ip={places.bind} --port={settings.port} "
@@ -196,7 +212,9 @@ def up(places: Places, root: Path, catalog: Catalog) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     places.settings.data.chmod(0o700)
     ensure_secrets(places.secrets)
-    sign_in_secret(places)  # the one that Madang cannot make by itself
+    # those that Madang cannot make by itself
+    sign_in_secret(places)
+    storage_keys(places)
     proxy = ensure_environments(root, catalog)
     list_contents(places, root, catalog)
     python = str(tool_of(root, "python"))

@@ -79,6 +79,16 @@ class Stack:
             check=False,
         )
 
+    def inside_tracking(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Do a task (``madang_mlflow/tasks.py``) in the tracking server's container."""
+        return subprocess.run(
+            self._command(["exec", "-T", "mlflow", "start", *words]),
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def prepare(self, words: Sequence[str], stdin: bytes = b"") -> None:
         """Run ``madang WORDS`` in the short-lived container that may write the whole data folder.
 
@@ -246,12 +256,15 @@ def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: dat
     Raises:
         ShelfError: what was installed before cannot be read.
     """
-    from madang_hub.places import ensure_secrets, sign_in_secret
+    from madang_hub.places import ensure_secrets, sign_in_secret, storage_keys
 
     for folder in places.folders():
         folder.mkdir(parents=True, exist_ok=True)
     ensure_secrets(places.secrets)
-    sign_in_secret(places)  # the one that Madang cannot make by itself
+    # those that Madang cannot make by itself
+    sign_in_secret(places)
+    storage_keys(places)
+    places.storage_secrets.mkdir(exist_ok=True)
     places.settings.data.chmod(0o711)
     places.homes.chmod(0o711)
     places.hub.chmod(0o700)
@@ -269,6 +282,9 @@ def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: dat
         "database_mlflow",
     ):
         os.chown(places.secrets / name, SERVICE_UID, SERVICE_UID)
-    for folder in (places.postgres, places.postgres_socket, places.tracking):
+    for path in places.storage_secrets.iterdir():  # put there by the operator, read by MLflow
+        os.chown(path, SERVICE_UID, SERVICE_UID, follow_symlinks=False)
+    private = (places.postgres, places.postgres_socket, places.tracking, places.storage_secrets)
+    for folder in private:
         os.chown(folder, SERVICE_UID, SERVICE_UID)
         folder.chmod(0o700)
