@@ -19,7 +19,7 @@ from support.accounts import with_one_password
 from support.deployment import ROOT, Deployment
 from support.people import Person, newcomer
 
-from bench import accelerators, images, signins
+from bench import accelerators, images, signins, tracking
 from bench.clients import Client, client_of
 from bench.plain import plain_hub
 from bench.result import Result
@@ -146,13 +146,21 @@ def _beside_plain(names: list[str]) -> Iterator[Result]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", default="", help="names, separated by commas")
-    only = [name for name in parser.parse_args().only.split(",") if name]
-    if unknown := set(only) - set(MEASURES) - set(ALONE):
+    parser.add_argument(
+        "--needs", action="store_true", help="measure nothing; say 'engine' if one is needed"
+    )
+    given = parser.parse_args()
+    only = [name for name in given.only.split(",") if name]
+    every = (*MEASURES, *ALONE, *tracking.MEASURES)
+    if unknown := set(only) - set(every):
         print(
-            f"no such measure: {', '.join(unknown)}; there are {', '.join((*MEASURES, *ALONE))}",
+            f"no such measure: {', '.join(unknown)}; there are {', '.join(every)}",
             file=sys.stderr,
         )
         return 2
+    if given.needs:
+        print("engine" if set(only or every) - set(tracking.MEASURES) else "")
+        return 0
     results: list[Result] = []
 
     def found(result: Result) -> None:
@@ -166,6 +174,9 @@ def main() -> int:
     for name in only or ALONE:
         for result in ALONE[name]() if name in ALONE else ():
             found(result)
+    with_tracking = [name for name in only or tracking.MEASURES if name in tracking.MEASURES]
+    for result in tracking.measure(with_tracking) if with_tracking else ():
+        found(result)
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench.json").write_text(
         json.dumps([asdict(r) for r in results], indent=1) + "\n", encoding="utf-8"

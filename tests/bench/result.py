@@ -8,7 +8,10 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Result:
-    """``value`` and ``baseline`` in ``unit``; ``runs`` holds the pairs (ours, plain)."""
+    """``value`` and ``baseline`` in ``unit``; ``runs`` holds the pairs (ours, plain).
+
+    ``note`` says what must be known to read the figures, such as the database and the machine's load.
+    """
 
     name: str
     value: float
@@ -16,6 +19,7 @@ class Result:
     baseline: float
     ratio: float
     runs: list[tuple[float, float]]
+    note: str = ""
 
     @classmethod
     def smaller(cls, name: str, unit: str, runs: list[tuple[float, float]]) -> Result:
@@ -23,8 +27,14 @@ class Result:
         ours, plain = median(r[0] for r in runs), median(r[1] for r in runs)
         return cls(name, ours, unit, plain, plain / ours, runs)
 
+    @classmethod
+    def bigger(cls, name: str, unit: str, runs: list[tuple[float, float]]) -> Result:
+        """The medians of ``runs``, where more is better."""
+        ours, plain = median(r[0] for r in runs), median(r[1] for r in runs)
+        return cls(name, ours, unit, plain, ours / plain, runs)
+
     def __str__(self) -> str:
         return (
             f"{self.name:28} {self.value:7.2f} {self.unit}   plain {self.baseline:7.2f} {self.unit}   "
-            f"ratio {self.ratio:.2f}"
+            f"ratio {self.ratio:.2f}" + (f"   ({self.note})" if self.note else "")
         )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from support.deployment import Deployment, wait_for
+from support.deployment import Deployment, kill, processes, wait_for
 from support.notebook import notebook
 from support.people import Person, newcomer, visible
 
@@ -30,28 +28,6 @@ def minji(deployment: Deployment) -> Person:
     person = newcomer(deployment, "minji", language="en")
     person.start(environment="lab", size="small")
     return person
-
-
-def processes(deployment: Deployment, *words: str) -> list[int]:
-    """Processes of this installation with all of ``words`` in their command line."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environ = (folder / "environ").read_bytes()
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if str(deployment.data).encode() in environ and all(w in command for w in words):
-            found.append(int(folder.name))
-    return found
-
-
-def kill(deployment: Deployment, *words: str) -> None:
-    """End these processes without a word, as a crash does."""
-    pids = processes(deployment, *words)
-    assert pids, words
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
 
 
 def healthy(deployment: Deployment) -> bool:

@@ -116,6 +116,12 @@ class World:
         self.book(Event(now, What.BEAT))
 
     def decide(self, now: int) -> list[Lease]:
+        granted: list[Lease] = []
+        while found := self.one_pass(now):
+            granted += found
+        return granted
+
+    def one_pass(self, now: int) -> list[Lease]:
         leases = list(self.open.values())
         if not any(x.state is State.QUEUED for x in leases):
             return []
@@ -172,7 +178,7 @@ def run_out(
     now: int = 0,
 ) -> dict[str, tuple[int, int]]:
     """Everybody takes what is granted at the last moment, keeps it to the end, and the container needs all of
-    its time to go: the worst that may happen. ``watch`` is called before and after each decision.
+    its time to go: the worst that may happen. ``watch`` is called before and after each pass.
 
     Returns when each request was asked and granted.
     """
@@ -188,9 +194,9 @@ def run_out(
                 world.gone(lease.id, now)
         world.tick(now)
         watch(now, world)
-        for lease in world.decide(now):
-            times[lease.id] = (lease.asked, now)
-        watch(now, world)
+        while found := world.one_pass(now):
+            times |= {lease.id: (lease.asked, now) for lease in found}
+            watch(now, world)
         if not todo and not world.open:
             break
         moments = [todo[-1][0]] if todo else []

@@ -6,6 +6,7 @@ import itertools
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -157,3 +158,34 @@ class Deployment:
 
 def python() -> str:
     return sys.executable
+
+
+def processes(deployment: Deployment, *words: str) -> list[int]:
+    """Processes of this installation (embedded mode) with all of ``words`` in their command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(deployment.data).encode() in environ and all(w in command for w in words):
+            found.append(int(folder.name))
+    return found
+
+
+def kill(deployment: Deployment, *words: str) -> None:
+    """End these processes without a word, as a crash does."""
+    pids = processes(deployment, *words)
+    assert pids, words
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for one in found:
+        for task in (Path("/proc") / str(one) / "task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found

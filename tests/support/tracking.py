@@ -190,6 +190,26 @@ class Stack:
             check=False,
         )
 
+    def start_tracking(self) -> None:
+        """Start the tracking server (again); `tracking_env` may have been changed."""
+        with (self.folder / "log").open("ab") as log:
+            self.tracking = subprocess.Popen(
+                [mlflow_python(), "-m", "madang_mlflow"],
+                cwd=self.folder,
+                env=self.tracking_env,
+                stdout=log,
+                stderr=log,
+            )
+
+    def tracking_answers(self) -> bool:
+        """Whether it does.
+
+        Raises:
+            AssertionError: it has ended.
+        """
+        assert self.tracking.poll() is None, (self.folder / "log").read_text()[-4000:]
+        return requests.get(self.url + "health", timeout=5).text == "OK"
+
     @contextmanager
     def hub_frozen(self) -> Iterator[None]:
         self.hub.send_signal(signal.SIGSTOP)
@@ -247,8 +267,7 @@ def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator
         "MADANG_TRACKING_BREAKER_SECONDS": str(BREAKER),
         **(settings or {}),
     }
-    processes = []
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("ab") as log:
         hub = subprocess.Popen(
             [sys.executable, "-m", "jupyterhub"],
             cwd=folder,
@@ -256,37 +275,28 @@ def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator
             stdout=log,
             stderr=log,
         )
-        processes.append(hub)
-        tracking = subprocess.Popen(
-            [mlflow_python(), "-m", "madang_mlflow"],
-            cwd=folder,
-            env=tracking_env,
-            stdout=log,
-            stderr=log,
-        )
-        processes.append(tracking)
-        made = Stack(
-            folder,
-            ports,
-            str(given["keeper_token"]),
-            str(given["service_token"]),
-            hub,
-            tracking,
-            tracking_env,
-        )
-        try:
+    made = Stack(
+        folder,
+        ports,
+        str(given["keeper_token"]),
+        str(given["service_token"]),
+        hub,
+        hub,  # until it is started below
+        tracking_env,
+    )
+    try:
+        made.start_tracking()
 
-            def up() -> bool:
-                assert hub.poll() is None, (folder / "log").read_text()[-4000:]
-                assert tracking.poll() is None, (folder / "log").read_text()[-4000:]
-                return requests.get(made.url + "health", timeout=5).text == "OK"
+        def up() -> bool:
+            assert hub.poll() is None, (folder / "log").read_text()[-4000:]
+            return made.tracking_answers()
 
-            wait_until(up, "Hub, proxy and tracking server")
-            for user in ("ann", "ben", "carl", "dan", "mia", "admin", "olga", "chief"):
-                made.keeper("POST", f"/users/{user}")
-            # roles name their people before they exist: make sure of it
-            wait_until(lambda: made.call("version", made.new_token("ann")[0]).ok, "ann's rights")
-            yield made
-        finally:
-            for process in reversed(processes):
-                stop(process)
+        wait_until(up, "Hub, proxy and tracking server")
+        for user in ("ann", "ben", "carl", "dan", "mia", "admin", "olga", "chief"):
+            made.keeper("POST", f"/users/{user}")
+        # roles name their people before they exist: make sure of it
+        wait_until(lambda: made.call("version", made.new_token("ann")[0]).ok, "ann's rights")
+        yield made
+    finally:
+        stop(made.tracking)
+        stop(hub)

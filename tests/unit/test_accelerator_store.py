@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
+from conftest import missing
 from sqlalchemy.exc import IntegrityError
 from support.accelerators import ill, slots, wish
 
@@ -33,14 +34,14 @@ from madang_hub.people.database import Database
 
 POLICY = Policy(longest=7200)
 SEOUL = ZoneInfo("Asia/Seoul")
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+PROGRAMS = next(Path("/usr/lib/postgresql").glob("*/bin"), Path("/usr/lib/postgresql/none"))
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """The address of a PostgreSQL of our own."""
     if not (PROGRAMS / "initdb").exists():
-        pytest.skip("no PostgreSQL on this machine")
+        missing("PostgreSQL (Debian's package postgresql)")
     with tempfile.TemporaryDirectory(prefix="madang-pg-") as folder:
         place = Path(folder)
         as_user: dict[str, int] = {}

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+from urllib3.util import Retry
+
 from madang_hub.catalog import Catalog
 from madang_hub.image_table import TABLE
 from madang_hub.user_server import UserServer
+from madang_mlflow.identity import Times
 
 
 class Server(UserServer):
@@ -36,3 +39,15 @@ def test_tracking_is_asked_inside_and_shown_outside(root: Path) -> None:
     assert told["MLFLOW_TRACKING_URI"] == "http://hub.madang:8000/services/mlflow"
     # a path only: the browser takes it from the host where the notebook is
     assert told["MLFLOW_NOTEBOOK_TRACE_RENDERER_BASE_URL"] == "/services/mlflow/"
+
+
+def test_who_logs_waits_as_long_as_the_gate_believes_the_hub(root: Path) -> None:
+    told = Server(catalog=Catalog.load(root / TABLE)).environment_at("http://hub")
+    assert told["MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"] == "false"
+    # as MLflow's client counts, which has 2 as its factor
+    left = Retry(total=int(told["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]), backoff_factor=2)
+    pauses = 0.0
+    while left.total:
+        left = left.increment("POST", "/", error=ConnectionError())
+        pauses += left.get_backoff_time()
+    assert pauses >= Times().stale

@@ -195,7 +195,10 @@ def decide(
     turns: int = 0,
     barred: Collection[str] = (),
 ) -> Decision:
-    """Grant what can be granted at ``now``.
+    """Grant what can be granted at ``now``, in one pass.
+
+    To be called again at the same moment while it grants: a grant may change who is first, and so whose plan
+    is kept.
 
     Args:
         leases: all that are not ended.

@@ -89,7 +89,7 @@ class Leases:
         weights: Mapping[str, float] | None = None,
         barred: Collection[str] = (),
     ) -> list[Lease]:
-        """Grant what can be granted; returns the leases that were.
+        """Grant what can be granted, in one transaction for each pass; returns the leases that were.
 
         Raises:
             SlotTakenError: the rules gave a slot twice, which the table did not take.
@@ -123,8 +123,11 @@ class Leases:
                 given.append(lease)
             return given
 
+        granted: list[Lease] = []
         try:
-            return self._change(work)
+            while found := self._change(work):
+                granted += found
+            return granted
         except IntegrityError as error:
             raise SlotTakenError("A slot has a holder already; nothing was changed.") from error
 
