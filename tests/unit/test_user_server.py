@@ -34,13 +34,6 @@ def test_an_earlier_version_has_the_same_packages_of_ones_own(root: Path) -> Non
     assert server.environment_at("http://hub")["MADANG_ENVIRONMENT"] == "lab"
 
 
-def test_tracking_is_asked_inside_and_shown_outside(root: Path) -> None:
-    told = Server(catalog=Catalog.load(root / TABLE)).environment_at("http://hub.madang:8000")
-    assert told["MLFLOW_TRACKING_URI"] == "http://hub.madang:8000/services/mlflow"
-    # a path only: the browser takes it from the host where the notebook is
-    assert told["MLFLOW_NOTEBOOK_TRACE_RENDERER_BASE_URL"] == "/services/mlflow/"
-
-
 def test_who_logs_waits_as_long_as_the_gate_believes_the_hub(root: Path) -> None:
     told = Server(catalog=Catalog.load(root / TABLE)).environment_at("http://hub")
     assert told["MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"] == "false"

@@ -20,7 +20,7 @@ from madang_hub.permissions import (
     CUSTOM_SCOPES,
     PEOPLE_ON_BEHALF,
     SERVER_TOKEN_SCOPES,
-    TRACKING_ADMIN,
+    TRACKING_ON_BEHALF,
     roles,
 )
 from madang_hub.places import (
@@ -203,8 +203,7 @@ def _services(c: Any, places: Places, root: Path) -> None:
             "url": places.tracking_url,
             "api_token": read_secret(places.secrets, "tracking_token"),
             "oauth_no_confirm": True,
-            # a browser's sign-in there brings it along, for those who have it
-            "oauth_client_allowed_scopes": [TRACKING_ADMIN],
+            "oauth_client_allowed_scopes": list(TRACKING_ON_BEHALF),
         },
         {
             # `madang` on the command line: add, remove and stop

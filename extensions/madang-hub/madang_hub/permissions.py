@@ -130,7 +130,15 @@ SERVICE_SCOPES: dict[str, Mapping[str, str]] = {
 }
 """Every service with a token of its own that may do something: its name and its scopes."""
 
-ON_BEHALF_SCOPES: dict[str, Mapping[str, str]] = {PEOPLE_SERVICE: PEOPLE_ON_BEHALF}
+TRACKING_ON_BEHALF: dict[str, str] = {
+    TRACKING_ADMIN: "tell an admin who signs in with a browser; nobody else has it to bring along",
+}
+"""What a sign-in at the tracking server brings along, for those who have it."""
+
+ON_BEHALF_SCOPES: dict[str, Mapping[str, str]] = {
+    PEOPLE_SERVICE: PEOPLE_ON_BEHALF,
+    TRACKING_SERVICE: TRACKING_ON_BEHALF,
+}
 """Every service that acts for its visitors; the others only learn who comes."""
 
 HUB_ROLES: dict[str, str] = {

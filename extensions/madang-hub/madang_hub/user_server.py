@@ -18,7 +18,6 @@ from madang_hub import options as spawn_options
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.homes import LOW_SPACE, USER_GID, USER_UID, DiskFullError, HomeError, ensure_home
 from madang_hub.options import StartRefused
-from madang_hub.places import TRACKING_PREFIX
 from madang_hub.shelf.offering import Shelf
 from madang_hub.tracking import PATIENCE, workspace_of
 from madang_hub.web.i18n import gettext_for
@@ -210,8 +209,6 @@ class UserServer(LoggingConfigurable):
             "MLFLOW_TRACKING_TOKEN": self.api_token,
             "MLFLOW_WORKSPACE": workspace_of(self.user.name),
             "MLFLOW_EXPERIMENT_NAME": self.user.name,
-            # where the browser gets the page that shows traces below a cell: where it got the notebook
-            "MLFLOW_NOTEBOOK_TRACE_RENDERER_BASE_URL": TRACKING_PREFIX,
             **PATIENCE,
             **index_environment(self.package_index),
         }

@@ -71,6 +71,9 @@ def everything(args: argparse.Namespace, place: storage.Storage) -> int:
 
 def gc(args: argparse.Namespace, place: storage.Storage) -> int:
     """What is deleted and old enough, one JSON object a workspace; with ``--yes`` it is cleared."""
+    clearing.milliseconds(
+        args.older_than
+    )  # a wrong age is said also where there is nothing to look at
     for workspace in census.workspaces():
         # nobody deletes in MLflow's own one by the network, and its files lie elsewhere
         if workspace == "default":

@@ -159,9 +159,6 @@
     // sign-in
     const insecure = document.getElementById("insecure-login-warning");
     if (insecure && !window.isSecureContext) insecure.hidden = false;
-    // a link to a run: what stands behind its # goes through the sign-in and is there again after it
-    const signIn = document.querySelector("#login-main form");
-    if (signIn && location.hash) signIn.action = signIn.action.replace(/#.*$/, "") + location.hash;
     const show = document.getElementById("show-password");
     if (show) {
       show.addEventListener("click", () => {
