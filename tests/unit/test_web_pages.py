@@ -373,6 +373,20 @@ def test_a_page_is_whole_and_in_its_language(page: str, language: str) -> None:
         assert re.findall("[가-힣]", text.replace("다른", "")) == []
 
 
+@pytest.mark.parametrize(
+    ("info", "called"),
+    [
+        ({}, "minji"),
+        (None, "minji"),
+        ({"display_name": ""}, "minji"),
+        ({"display_name": "민지"}, "민지"),
+    ],
+)
+def test_people_are_called_by_their_own_name_or_by_the_account(info: Any, called: str) -> None:
+    words: Any = ENVIRONMENTS[True].get_template("words.html").module
+    assert words.shown(SimpleNamespace(name="minji", user_info=info)).strip() == called
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_hubs_two_environments_say_the_same(page: str) -> None:
     assert render(page, "ko", sync=True) == render(page, "ko", sync=False)
