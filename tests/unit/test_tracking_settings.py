@@ -92,6 +92,13 @@ def test_only_the_named_file_opens_a_storage(env: dict[str, str], tmp_path: Path
     assert "madang-s3://runs/madang" in launched.command
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg2"])
+def test_postgresql_is_asked_by_the_driver_that_is_there(env: dict[str, str], scheme: str) -> None:
+    address = "mlflow:p%40ss@/mlflow?host=/run/postgres"
+    launched = launch.plan({**env, "MADANG_TRACKING_BACKEND": f"{scheme}://{address}"})
+    assert launched.env["MLFLOW_BACKEND_STORE_URI"] == f"postgresql+psycopg2://{address}"
+
+
 def served(env: dict[str, str]) -> dict[str, str]:
     """The environment as ``mlflow server`` hands it to its workers."""
     return {

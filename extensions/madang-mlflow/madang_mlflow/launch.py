@@ -95,7 +95,9 @@ def store(env: Mapping[str, str], problems: list[str]) -> str:
             "MADANG_TRACKING_BACKEND must be a database such as sqlite:////srv/madang/mlflow/"
             "mlflow.db or postgresql://mlflow:PASSWORD@/mlflow?host=/run/postgres."
         )
-    return value
+    # SQLAlchemy would look for another driver than the one that is installed
+    scheme, found, rest = value.partition("://")
+    return f"postgresql+psycopg2://{rest}" if found and scheme == "postgresql" else value
 
 
 def _number(env: Mapping[str, str], name: str, default: int, most: int, problems: list[str]) -> int:
