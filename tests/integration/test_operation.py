@@ -163,8 +163,9 @@ def test_up_again_changes_nothing(operator: Operator, minji: Person) -> None:
 def test_secret_files_are_their_owners_alone(operator: Operator) -> None:
     folder = operator.deployment.data / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    files = list(folder.iterdir())
+    files = [p for p in folder.rglob("*") if not p.is_dir()]
     assert len(files) >= 8
+    assert {stat.S_IMODE(p.stat().st_mode) for p in folder.rglob("*") if p.is_dir()} <= {0o700}
     assert {stat.S_IMODE(p.stat().st_mode) for p in files} == {0o600}
     assert all(len(value) >= 48 for value in operator.secrets.values())
 

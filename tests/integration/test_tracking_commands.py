@@ -13,17 +13,26 @@ def test_the_operator_lists_clears_and_hands_over(madang: Deployment) -> None:
     assert "nothing to clear" in madang.madang("tracking", "gc")
     assert "write 30d" in madang.madang("tracking", "gc", "--older-than", "soon", check=False)
 
-    for name in ("leaver", "stayer"):
+    for name in ("runs-leaver", "runs-stayer"):
         madang.madang("user", "add", name)
-    words = ("tracking", "hand-over", "leaver", "stayer")
+    words = ("tracking", "hand-over", "runs-leaver", "runs-stayer")
     assert "still has access" in madang.madang(*words, check=False)
-    madang.madang("user", "remove", "leaver")
-    assert "no access" in madang.madang("tracking", "hand-over", "leaver", "nobody", check=False)
+    madang.madang("user", "remove", "runs-leaver")
+    assert "no access" in madang.madang(
+        "tracking", "hand-over", "runs-leaver", "nobody", check=False
+    )
     folder = madang.data / "mlflow" / "handed-over.json"
     said = madang.madang(*words, "--days", "7")
-    assert "For 7 days stayer may look at the runs of leaver (workspace u-leaver)" in said
+    assert (
+        "For 7 days runs-stayer may look at the runs of runs-leaver (workspace u-runs-leaver)"
+        in said
+    )
     (grant,) = json.loads(folder.read_text())
-    assert (grant["workspace"], grant["to"], grant["title"]) == ("u-leaver", "stayer", "leaver")
+    assert (grant["workspace"], grant["to"], grant["title"]) == (
+        "u-runs-leaver",
+        "runs-stayer",
+        "runs-leaver",
+    )
     assert "no longer sees" in madang.madang(*words, "--end")
     assert json.loads(folder.read_text()) == []
 
