@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from support.tracking import FRESH, Stack, running, wait_until
+from support.tracking import HEARD, Stack, running, wait_until
 
 SCOPE = "access:services!service=mlflow"
 ALL = "custom:mlflow:admin"
@@ -175,7 +175,7 @@ def test_the_view_ends_with_the_session(stack: Stack, seen: Seen) -> None:
     for token in stack.keeper("GET", "/users/olga/tokens").json()["api_tokens"]:
         done = stack.keeper("DELETE", f"/users/olga/tokens/{token['id']}")
         assert done.status_code in (204, 404)  # some go with another
-    wait_until(lambda: ask(stack, browser, path, "u-ann").status_code == 401, "the end", FRESH + 5)
+    wait_until(lambda: ask(stack, browser, path, "u-ann").status_code == 401, "the end", HEARD)
 
 
 def test_what_an_admin_looks_at_is_noted(stack: Stack, seen: Seen) -> None:

