@@ -42,7 +42,7 @@ COPIED = (
     "images",
     "locks",
     "mlflow",
-    "extensions/madang-lab",
+    "extensions",
     ".dockerignore",
     "jupyterhub_config.py",
 )

@@ -1,14 +1,18 @@
 """On a machine with an NVIDIA GPU: the inventory agrees with ``nvidia-smi``. Run by hand, from this folder:
 
-``pytest -m gpu tests/gpu/test_accelerators.py``. It needs the packages of ``locks/dev.txt``.
+``pytest -m gpu tests/gpu/test_accelerators.py``. It needs the packages of ``locks/dev.txt``, and PyTorch.
 """
 
 from __future__ import annotations
 
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.deployment import wait_for
 
 from madang_hub.accelerators.slots import Health
 from madang_hub.accelerators.sources import Sources
@@ -49,3 +53,45 @@ def test_the_inventory_is_what_nvidia_smi_shows(tmp_path: Path) -> None:
             assert slot.memory
             assert found.use[slot.id].busy(5), "the driver has no utilisation of a slice"
     assert (found.notes, found.faults) == ((), ())
+
+
+COMPUTES = """
+import torch
+a = torch.randn(8192, 8192, device="cuda")
+torch.cuda.synchronize()
+print("ready", flush=True)
+while True:
+    b = a @ a
+    torch.cuda.synchronize()
+"""
+
+
+@contextmanager
+def computing() -> Iterator[int]:
+    """A program that computes on the first GPU all the time; its process id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPUTES], stdout=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "ready\n"
+            yield program.pid
+        finally:
+            program.kill()
+
+
+def test_a_gpu_that_computes_is_busy_and_then_idle_again(tmp_path: Path) -> None:
+    """What keeps a server from being taken for idle, and a lease from being given back."""
+    sources = Sources(tmp_path, [])
+    first = next(slot.id for slot in sources.take().slots if not slot.parent)
+    with computing() as pid:
+        wait_for(lambda: sources.take().use[first].busy(50), "the GPU's work")
+        use = sources.take().use[first]
+        assert use.processes is not None
+        assert pid in use.processes
+        assert use.memory is not None
+        assert use.memory > 2 * 8192 * 8192 * 4
+    wait_for(lambda: not sources.take().use[first].busy(5), "the GPU's rest")
+    rest = sources.take().use[first].processes
+    assert rest is not None
+    assert pid not in rest
