@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic.fields import FieldInfo
 
 from madang_hub.catalog import Catalog
 from madang_hub.image_table import ADMIN, EVERYONE, TABLE
@@ -22,7 +25,7 @@ from madang_hub.permissions import (
     TRACKING_ADMIN_SCOPES,
     USER_SCOPES,
 )
-from madang_hub.settings import PREFIX, Settings
+from madang_hub.settings import GROUPS, PREFIX, Settings
 from madang_hub.shelf import labels, sizes
 
 _MADE = "<!-- made by `python -m madang_hub.reference`; change the code, not this page -->\n\n"
@@ -30,16 +33,23 @@ _MADE = "<!-- made by `python -m madang_hub.reference`; change the code, not thi
 
 def settings_page() -> str:
     """``settings.md``: every setting with default and meaning."""
+    grouped = {name for group in GROUPS for name in group.model_fields}
     lines = [
         "# Settings\n\n" + _MADE,
         "Set them in the environment or in the file `madang.env` in this folder, one `NAME=value` a line; the\n"
         "environment wins. `scripts/madang config show` prints what is in use. Nothing has to be set.\n\n",
-        "| setting | default | meaning |\n| --- | --- | --- |\n",
+        *_settings_table({n: f for n, f in Settings.model_fields.items() if n not in grouped}),
     ]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default_factory else _text(field.get_default())
-        lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |\n")
+    for group in GROUPS:
+        lines += [f"\n## {group.heading}\n\n", *_settings_table(group.model_fields)]
     return "".join(lines)
+
+
+def _settings_table(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
+    yield "| setting | default | meaning |\n| --- | --- | --- |\n"
+    for name, field in fields.items():
+        default = "" if field.default_factory else _text(field.get_default())
+        yield f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |\n"
 
 
 def _text(value: Any) -> str:
