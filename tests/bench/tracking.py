@@ -18,9 +18,10 @@ from itertools import count
 from pathlib import Path
 
 from support.deployment import family
+from support.postgres import programs
 
 from bench.result import Result
-from bench.tracking_sides import NAMES, Notebook, Side, notebook, postgres_programs, sides
+from bench.tracking_sides import NAMES, Notebook, Side, notebook, sides
 
 WORKERS = 2
 """What Madang starts unless it is told otherwise."""
@@ -211,7 +212,7 @@ MEASURES = (*RATES, "tracking_artifact_up", "tracking_artifact_down", *MEMORIES)
 
 def measure(names: list[str]) -> Iterator[Result]:
     """The results of these of `MEASURES`, with every database that is here."""
-    backends = ["sqlite", *(["postgresql"] if postgres_programs() else [])]
+    backends = ["sqlite", *(["postgresql"] if programs() else [])]
     backends = os.environ.get("MADANG_BENCH_DATABASES", " ".join(backends)).split()
     for backend in backends:
         with sides(backend, WORKERS) as found:

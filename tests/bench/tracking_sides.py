@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from support.deployment import ROOT, free_ports
+from support.postgres import postgres, programs
 from support.tracking import PREFIX, Stack, mlflow_python, running, stop, wait_until
 
 from madang_hub.places import bin_of
@@ -204,48 +204,6 @@ def _basic_auth_packages() -> Path:
     return folder
 
 
-def postgres_programs() -> Path | None:
-    """The folder with PostgreSQL's programs, if this machine has them."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "postgres").exists()), None)
-
-
-@contextmanager
-def _postgres(programs: Path) -> Iterator[str]:
-    """A PostgreSQL on a unix socket with databases a, b and c; its socket's folder."""
-    # it does not run as root, and its folder must be its own
-    owner = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
-    data = Path(tempfile.mkdtemp(prefix="madang-pg-"))
-    if owner:
-        shutil.chown(data, **owner)
-    run: Any = {"cwd": data, "stdout": subprocess.DEVNULL, **owner, "extra_groups": []}
-    if not owner:
-        run.pop("extra_groups")
-    try:
-        command = [str(programs / "initdb"), "--pgdata", str(data / "d"), "--username=mlflow"]
-        subprocess.run([*command, "--auth=trust", "--locale=C.UTF-8"], check=True, **run)
-        words = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={data}"]
-        command = [str(programs / "postgres"), "-D", str(data / "d"), *words]
-        server = subprocess.Popen(
-            [*command, "-c", "max_connections=200", "-c", "log_min_messages=fatal"],
-            stderr=subprocess.DEVNULL,
-            **run,
-        )
-        try:
-            client = ["--host", str(data), "--username=mlflow"]
-            ready = [str(programs / "pg_isready"), "--quiet", *client]
-            wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL")
-            for name in "abc":
-                subprocess.run([str(programs / "createdb"), *client, name], check=True)
-            yield str(data)
-        finally:
-            stop(server)
-    finally:
-        shutil.rmtree(data)
-
-
 @contextmanager
 def sides(backend: str, workers: int) -> Iterator[dict[str, Side]]:
     """The three, stopped, in the order of `NAMES`. ``backend`` is ``sqlite`` or ``postgresql``."""
@@ -255,10 +213,11 @@ def sides(backend: str, workers: int) -> Iterator[dict[str, Side]]:
         for one in folders:
             one.mkdir()
         if backend == "postgresql":
-            programs = postgres_programs()
-            assert programs, "PostgreSQL's programs are missing"
-            socket = stack.enter_context(_postgres(programs))
-            databases = [f"postgresql+psycopg2://mlflow@/{name}?host={socket}" for name in "abc"]
+            where = programs()
+            assert where, "PostgreSQL's programs are missing"
+            databases = stack.enter_context(
+                postgres(where, ("ours", "plain", "auth"), durable=True)
+            )
         else:
             databases = [f"sqlite:///{one}/mlflow.db" for one in folders]
         hub = stack.enter_context(

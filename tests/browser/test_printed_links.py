@@ -99,3 +99,23 @@ def test_the_printed_link_opens_that_run(embedded_mode: Deployment, visit: Visit
     saved = json.dumps(person.contents(NAME))
     assert f"http://127.0.0.1:{embedded_mode.port}/services/mlflow/#/experiments/" in saved
     person.stop()
+
+
+def test_a_link_opens_where_it_leads_after_the_sign_in(
+    embedded_mode: Deployment, visit: Visit
+) -> None:
+    """Also after a wrong password: what stands behind the ``#`` stays with the browser."""
+    person = visit(embedded_mode, "dasom", "ko")
+    person.join()
+    person.go_home()
+    person.sign_out()
+    page = person.page
+    place = "/services/mlflow/#/models?workspace=u-dasom"
+    person.go(place)
+    for password in ("wrong-one", person.password):
+        page.locator("#username_input").fill(person.name)
+        page.locator("#password_input").fill(password)
+        page.locator("#login_submit").click()
+        if password == "wrong-one":
+            expect(page.locator("#login-error")).to_be_visible()
+    page.wait_for_url(person.url + place)

@@ -112,6 +112,19 @@ def test_in_and_out_at_both_ends(house: House, visit: Visit, language: Language)
     expect(person.page.locator("#login")).to_be_visible()  # signed out there as well
 
 
+def test_a_link_opens_where_it_leads_after_the_sign_in(house: House, visit: Visit) -> None:
+    """The institution's page loses what stands behind the ``#``; once, and no longer, it is found again."""
+    person = visit(house.hub, "minji-ko", "ko")
+    page = person.page
+    person.go("/services/mlflow/#/models?workspace=u-minji-ko")
+    page.locator("#provider").click()
+    at_institution(person, "sub-ko")
+    page.wait_for_url(f"{person.url}/services/mlflow/#/models?workspace=u-minji-ko")
+    person.go("/hub/home")
+    person.go("/services/mlflow/")
+    page.wait_for_url(f"{person.url}/services/mlflow/#/experiments?workspace=u-minji-ko")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_provider_is_down(house: House, visit: Visit, language: Language) -> None:
     person = visit(house.hub, "stranger", language)

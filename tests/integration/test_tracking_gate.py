@@ -12,6 +12,7 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -235,6 +236,30 @@ def test_the_hub_is_frozen(stack: Stack) -> None:
         assert page.status_code == 503
         assert "허브가 응답하지 않아" in page.text
     wait_until(lambda: stack.call("version", unknown).ok, "recovery", HEARD)
+
+
+def test_a_program_that_begins_while_the_hub_is_away_goes_on_when_it_is_back(stack: Stack) -> None:
+    """MLflow's client asks what the server can do, once, before all else; everything after it is repeated."""
+    token, _ = stack.new_token("ann", ["access:services!service=mlflow"])
+    said = "The Hub could not be asked about a token"
+    before = (stack.folder / "log").read_text().count(said)
+    with ThreadPoolExecutor() as pool:
+        with stack.hub_frozen():
+            assert stack.call("api/3.0/mlflow/server-info").status_code == 401
+            script = "import mlflow; mlflow.log_metric('loss', 1)"
+            work = pool.submit(stack.client, token, script, experiment="ann")
+            wait_until(lambda: (stack.folder / "log").read_text().count(said) > before, "its call")
+            info = stack.call("api/3.0/mlflow/server-info", token)
+            assert info.json()["workspaces_enabled"] is True
+            # this says nothing of anybody; what does is refused
+            search = "api/2.0/mlflow/experiments/search?max_results=5"
+            assert stack.call(search, token).status_code == 429
+            wait_until(
+                lambda: (stack.folder / "log").read_text().count(said) > before + 2, "more tries"
+            )
+            assert not work.done(), work.result().stderr
+        done = work.result(timeout=180)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_a_browser_signs_in_through_the_hub(stack: Stack) -> None:

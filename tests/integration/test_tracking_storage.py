@@ -1,4 +1,5 @@
-"""Runs' files in an S3 server (moto's), through the gate: what works, and what nobody gets at.
+"""Runs in PostgreSQL and their files in an S3 server (moto's), four workers, through the gate: what works, and
+what nobody gets at.
 
 A model version's ``source`` is where the server reads with its own keys. The last test takes the rule away and
 shows that MLflow then hands out another bucket: so the tests before it can fail.
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from conftest import missing
 from support.deployment import free_ports
+from support.postgres import postgres, programs
 from support.storage import BUCKET, KEYS, OTHER, Bucket, storage
 from support.tracking import Stack, mlflow_python, running, stop, wait_until
 
@@ -35,8 +38,18 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 
 @pytest.fixture(scope="module")
 def stack(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("tracking"), bucket.settings) as made:
-        yield made
+    where = programs()
+    if where is None:
+        missing("PostgreSQL (Debian's package postgresql)")
+        raise AssertionError
+    with postgres(where) as databases:
+        settings = {
+            **bucket.settings,
+            "MADANG_TRACKING_BACKEND": databases[0],
+            "MADANG_TRACKING_WORKERS": "4",
+        }
+        with running(tmp_path_factory.mktemp("tracking"), settings) as made:
+            yield made
 
 
 LOG = """

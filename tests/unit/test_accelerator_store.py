@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pwd
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,6 +13,7 @@ import sqlalchemy as sa
 from conftest import missing
 from sqlalchemy.exc import IntegrityError
 from support.accelerators import ill, slots, wish
+from support.postgres import postgres, programs
 
 from madang_hub.accelerators.leases import (
     ExtensionRefusedError,
@@ -34,56 +32,24 @@ from madang_hub.people.database import Database
 
 POLICY = Policy(longest=7200)
 SEOUL = ZoneInfo("Asia/Seoul")
-PROGRAMS = next(Path("/usr/lib/postgresql").glob("*/bin"), Path("/usr/lib/postgresql/none"))
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The address of a PostgreSQL of our own."""
-    if not (PROGRAMS / "initdb").exists():
+    where = programs()
+    if where is None:
         missing("PostgreSQL (Debian's package postgresql)")
-    with tempfile.TemporaryDirectory(prefix="madang-pg-") as folder:
-        place = Path(folder)
-        as_user: dict[str, int] = {}
-        if os.getuid() == 0:
-            # it refuses to run as root
-            account = pwd.getpwnam("postgres")
-            as_user = {"user": account.pw_uid, "group": account.pw_gid}
-            os.chown(place, account.pw_uid, account.pw_gid)
-        data = str(place / "data")
-        subprocess.run(
-            [PROGRAMS / "initdb", "-D", data, "-A", "trust", "-U", "hub", "-N", "-E", "UTF8"],
-            check=True,
-            capture_output=True,
-            cwd=place,
-            **as_user,  # type: ignore[call-overload]  # user and group are numbers
-        )
-        server = [PROGRAMS / "pg_ctl", "-D", data, "-w", "-l", str(place / "log")]
-        options = f"-c listen_addresses= -c unix_socket_directories={place} -c fsync=off"
-        subprocess.run(
-            [*server, "-o", options, "start"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=place,
-            **as_user,  # type: ignore[call-overload]  # user and group are numbers
-        )
-        try:
-            yield f"postgresql+psycopg2://hub@/postgres?host={place}"
-        finally:
-            subprocess.run(
-                [*server, "-m", "immediate", "stop"],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                cwd=place,
-                **as_user,  # type: ignore[call-overload]  # user and group are numbers
-            )
+        raise AssertionError
+    with postgres(where) as addresses:
+        yield addresses[0]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'hub.sqlite'}"
-    address: str = request.getfixturevalue("postgres")
+    address: str = request.getfixturevalue("postgresql")
     engine = sa.create_engine(address)
     with engine.begin() as db:
         db.execute(sa.text("DROP SCHEMA public CASCADE"))

@@ -13,6 +13,8 @@ from madang_mlflow.identity import Directory
 from madang_mlflow.ledger import Ledger
 from madang_mlflow.meter import Meter
 from madang_mlflow.routes import allow_list
+from madang_mlflow.saying import Saying
+from madang_mlflow.sign_in import SignIn
 from madang_mlflow.store import Store
 
 
@@ -43,25 +45,28 @@ def build(app: App, config: settings.Settings, place: storage.Storage) -> Gate:
     def measure(workspace: str) -> int:
         return sum(file.size for file in artifacts.files(place, workspace))
 
+    sessions = session.Sessions(
+        fernet=session.keys(list(config.cookie_secrets)),
+        name=config.client_id,
+        path=config.prefix,
+        secure=config.secure,
+        seconds=config.session_seconds,
+    )
+    say = Saying(config.prefix)
     return Gate(
         app,
-        hub=hub,
+        close=hub.close,
         directory=Directory(hub.owner, hub.may_enter, config.times),
         classes=Classes(hub.people, config.times),
         store=Store(),
         handed=Handed(config.state / handed.NAME if config.state else None),
         meter=Meter(config.limits, Ledger(counts), measure),
-        sessions=session.Sessions(
-            fernet=session.keys(list(config.cookie_secrets)),
-            name=config.client_id,
-            path=config.prefix,
-            secure=config.secure,
-            seconds=config.session_seconds,
-        ),
+        sessions=sessions,
+        say=say,
+        sign_in=SignIn(hub, sessions, say, prefix=config.prefix, timeout=config.times.timeout),
         routes=allow_list(),
         prefix=config.prefix,
         hosts=config.hosts,
         public_url=config.public_url,
-        hub_timeout=config.times.timeout,
         retry_after=max(1, round(config.times.breaker)),
     )

@@ -6,20 +6,18 @@ MLflow sees it, without prefix, credentials or any header that is not on a short
 workspace.
 """
 
-import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 from madang_mlflow import bodies, opening, pages, paths, workspaces
 from madang_mlflow.classes import Classes
 from madang_mlflow.exchange import (
     App,
     Event,
-    Headers,
     Receive,
     Request,
     Send,
@@ -30,22 +28,22 @@ from madang_mlflow.exchange import (
     replaying,
     response_headers,
     same_site,
-    set_cookie,
 )
 from madang_mlflow.handed import Handed
 from madang_mlflow.identity import (
-    CodeRefusedError,
     Directory,
-    HubUnreachableError,
     Identity,
     Unsure,
+    Verdict,
 )
 from madang_mlflow.meter import Meter
 from madang_mlflow.oversight import Entrances, Names
 from madang_mlflow.pages import Message
-from madang_mlflow.routes import FILES, WORKSPACES, AllowList, changes
+from madang_mlflow.routes import FILES, PUBLIC, WORKSPACES, AllowList, changes
+from madang_mlflow.saying import Saying
 from madang_mlflow.session import Sessions, read_cookies
 from madang_mlflow.settings import Hosts
+from madang_mlflow.sign_in import SignIn
 
 log = logging.getLogger("madang.tracking")
 
@@ -59,22 +57,6 @@ PASSED_HEADERS = frozenset(
 
 #: Names the workspace: to the gate, which checks it, and then to MLflow, which stays in it.
 WORKSPACE_HEADER = b"x-mlflow-workspace"
-
-
-class HubCalls(Protocol):
-    """What the gate asks of the Hub beside identities (`madang_mlflow.hub.Hub`)."""
-
-    def new_challenge(self) -> tuple[str, str, str]:
-        """A PKCE verifier, its challenge and the challenge's method."""
-
-    def authorize_url(self, state: str, challenge: str, method: str) -> str:
-        """Where a browser goes to sign in."""
-
-    async def token_for_code(self, code: str, verifier: str) -> str:
-        """The token for an OAuth code."""
-
-    async def close(self) -> None:
-        """Close connections."""
 
 
 class StoreCalls(Names, Protocol):
@@ -94,22 +76,25 @@ class Gate:
         self,
         app: App,
         *,
-        hub: HubCalls,
+        close: Callable[[], Awaitable[None]],
         directory: Directory,
         classes: Classes,
         store: StoreCalls,
         handed: Handed,
         meter: Meter,
         sessions: Sessions,
+        say: Saying,
+        sign_in: SignIn,
         routes: AllowList,
         prefix: str,
         hosts: Hosts,
         public_url: str,
-        hub_timeout: float,
         retry_after: int,
     ) -> None:
         self._app = app
-        self._hub = hub
+        self._close = close
+        self._say = say
+        self._sign_in = sign_in
         self._directory = directory
         self._entrances = Entrances(classes, store, handed)
         self._store = store
@@ -120,7 +105,6 @@ class Gate:
         self._hosts = hosts
         self._scheme, _, netloc = public_url.partition("://")
         self._host_header = (b"host", netloc.encode("ascii"))
-        self._hub_timeout = hub_timeout
         self._retry_after = retry_after
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -135,7 +119,7 @@ class Gate:
     async def _lifespan(self, scope: Event, receive: Receive, send: Send) -> None:
         async def closing(event: Event) -> None:
             if event["type"].startswith("lifespan.shutdown."):
-                await self._hub.close()
+                await self._close()
             await send(event)
 
         await self._app(scope, receive, closing)
@@ -155,11 +139,15 @@ class Gate:
             await redirect(send, self._prefix, [])
             return
         if raw == prefix + b"oauth_callback" and request.method == "GET":
-            await self._callback(request, send)
+            await self._sign_in.finish(request, send)
             return
         inner_raw = raw[len(prefix) - 1 :]
         inner = unquote(inner_raw.decode("ascii"), errors="strict")
-        caller = await self._admitted(request, inner, send)
+        verdict = await self._verdict(request)
+        if verdict is Unsure.UNREACHABLE and (request.method, inner) in PUBLIC:
+            await self._pass(scope, request, inner_raw, inner, receive, send)
+            return
+        caller = await self._admitted(request, inner, verdict, send)
         if caller is None:
             return
         workspace = await self._workspace(request, inner, caller, send)
@@ -193,22 +181,27 @@ class Gate:
             return pages.ODD_PATH
         return None
 
-    async def _admitted(self, request: Request, inner: str, send: Send) -> Identity | None:
-        """Who may make this request; None if nobody may, and then the answer has been sent."""
-        by_header = bool(request.all(b"authorization"))
-        cookies = {} if by_header else read_cookies(request.all(b"cookie"))
+    async def _verdict(self, request: Request) -> Verdict:
+        """Whose request it is."""
         # A header never falls back to the cookie: a script that sends its own is taken by it.
         token = (
             bearer(request.one(b"authorization"))
-            if by_header
-            else self._sessions.read_session(cookies)
+            if request.all(b"authorization")
+            else self._sessions.read_session(read_cookies(request.all(b"cookie")))
         )
-        verdict = await self._directory.identify(token) if token else Unsure.REFUSED
+        return await self._directory.identify(token) if token else Unsure.REFUSED
+
+    async def _admitted(
+        self, request: Request, inner: str, verdict: Verdict, send: Send
+    ) -> Identity | None:
+        """Who may make this request; None if nobody may, and then the answer has been sent."""
+        by_header = bool(request.all(b"authorization"))
         if verdict is Unsure.UNREACHABLE:
             await self._hub_away(request, send, by_header)
             return None
         if not isinstance(verdict, Identity):
-            await self._sign_in(request, cookies, send)
+            cookies = {} if by_header else read_cookies(request.all(b"cookie"))
+            await self._sign_in.begin(request, cookies, send)
             return None
         if not verdict.may_enter:
             refusal = pages.NOT_ALLOWED
@@ -273,48 +266,6 @@ class Gate:
             return
         await answer(send, 200, content, b"application/json", [])
 
-    async def _sign_in(self, request: Request, cookies: dict[str, str], send: Send) -> None:
-        """Nobody is signed in: browsers go to the Hub, others hear 401."""
-        extra: Headers = []
-        if self._sessions.name in cookies:
-            extra.append(set_cookie(self._sessions.clear_session()))
-        if not request.navigates:
-            await self._say(request, send, pages.SIGN_IN, extra)
-            return
-        target = request.raw_path.decode("ascii")
-        if request.query:
-            target += "?" + request.query.decode("latin-1")
-        verifier, challenge, method = self._hub.new_challenge()
-        pending, cookie = self._sessions.begin(paths.safe_next(target, self._prefix), verifier)
-        extra += [set_cookie(old) for old in self._sessions.sweep(cookies)]
-        extra.append(set_cookie(cookie))
-        await redirect(send, self._hub.authorize_url(pending.state, challenge, method), extra)
-
-    async def _callback(self, request: Request, send: Send) -> None:
-        """The browser comes back from the Hub."""
-        query = parse_qs(request.query.decode("latin-1"), max_num_fields=20)
-        states, codes = query.get("state", []), query.get("code", [])
-        cookies = read_cookies(request.all(b"cookie"))
-        pending = self._sessions.finish(cookies, states[0]) if len(states) == 1 else None
-        if pending is None:
-            await self._say(request, send, pages.LOGIN_LOST)
-            return
-        done = [set_cookie(self._sessions.clear_state(pending.state))]
-        if len(codes) != 1:  # the Hub said no, or the person did
-            await self._say(request, send, pages.NOT_ALLOWED, done)
-            return
-        try:
-            async with asyncio.timeout(self._hub_timeout * 5):
-                token = await self._hub.token_for_code(codes[0], pending.verifier)
-        except (HubUnreachableError, TimeoutError):
-            await self._say(request, send, pages.HUB_AWAY)
-            return
-        except CodeRefusedError:
-            await self._say(request, send, pages.LOGIN_LOST, done)
-            return
-        done.append(set_cookie(self._sessions.write_session(token)))
-        await redirect(send, paths.safe_next(pending.next, self._prefix), done)
-
     async def _hub_away(self, request: Request, send: Send, by_header: bool) -> None:
         """MLflow's client retries every call on 429, but only some on 503."""
         retry = [(b"retry-after", str(self._retry_after).encode())]
@@ -375,18 +326,3 @@ class Gate:
             await send(event)
 
         await self._app(inner, receive, cleaned)
-
-    async def _say(
-        self, request: Request, send: Send, message: Message, extra: Headers | None = None
-    ) -> None:
-        if request.navigates:
-            cookies = read_cookies(request.all(b"cookie"))
-            lang = pages.language(cookies, request.one(b"accept-language"))
-            content = pages.page(message, lang, self._prefix)
-            policy = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-            headers = [(b"content-security-policy", policy), (b"vary", b"accept-language, cookie")]
-            kind = b"text/html; charset=utf-8"
-        else:
-            content, headers = pages.document(message.status, message.en), []
-            kind = b"application/json"
-        await answer(send, message.status, content, kind, [*headers, *(extra or [])])

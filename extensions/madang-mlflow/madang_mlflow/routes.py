@@ -38,6 +38,11 @@ PAGES = (
     "GET /madang/usage",
 )
 
+#: Answered without knowing who asks, while the Hub is away: MLflow says of it that it is for everybody, also
+#: behind a password, and must hold nobody's data (`build_server_info_payload` in its server/handlers.py). Its
+#: client asks this first and does not ask twice, but repeats what comes next.
+PUBLIC = frozenset(("GET", f"{base}/3.0/mlflow/server-info") for base in _BOTH)
+
 #: Open below ``/api`` (the client) and ``/ajax-api`` (MLflow's pages).
 CLIENT_AND_UI = (
     "GET /3.0/mlflow/server-info",

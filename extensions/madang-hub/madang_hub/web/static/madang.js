@@ -123,8 +123,31 @@
     }
   }
 
+  // What stands behind the "#" of an address is never sent to a server, but stays with the browser on its way
+  // through redirects. So it goes along with the form and the button of the sign-in. A provider's own form
+  // loses it: then the tracking server's page finds it here again (madang_mlflow/opening.js).
+  function takeFragmentAlong() {
+    const main = document.getElementById("login-main");
+    const fragment = location.hash;
+    if (!main || fragment.length < 2) return;
+    for (const form of main.querySelectorAll("form")) form.action += fragment;
+    const provider = document.getElementById("provider");
+    if (!provider) return;
+    provider.href += fragment;
+    const next = new URLSearchParams(location.search).get("next") || "";
+    if (!next.includes("client_id=service-mlflow")) return;
+    provider.addEventListener("click", () => {
+      try {
+        sessionStorage.setItem("madang.opens", JSON.stringify({ fragment, until: Date.now() + 600000 }));
+      } catch (error) {
+        /* storage is forbidden: the tracking server opens at the own workspace */
+      }
+    });
+  }
+
   function wire() {
     showTimes();
+    takeFragmentAlong();
     setInterval(showTimes, 30000);
     for (const link of document.querySelectorAll("a[data-tracking]"))
       link.addEventListener("click", prepareTracking);
