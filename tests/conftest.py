@@ -42,24 +42,18 @@ def server_mode(
 ) -> Iterator[Deployment]:
     """Madang in server mode."""
     deployment = Deployment("server", tmp_path_factory.mktemp("server") / "data")
-    try:
-        STARTED.append(deployment)
-        deployment.up()
+    STARTED.append(deployment)
+    with deployment.running():
         yield deployment
-    finally:
-        deployment.remove()
 
 
 @pytest.fixture(scope="session")
 def embedded_mode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Madang in embedded mode."""
     deployment = Deployment("embedded", tmp_path_factory.mktemp("embedded") / "data")
-    try:
-        STARTED.append(deployment)
-        deployment.up()
+    STARTED.append(deployment)
+    with deployment.running():
         yield deployment
-    finally:
-        deployment.remove()
 
 
 @pytest.fixture(

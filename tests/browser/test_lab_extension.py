@@ -92,11 +92,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         tmp_path_factory.mktemp("lab") / "data",
         extra={"MADANG_TIMEZONE": f"Etc/GMT{now().hour - 12:+d}"},
     )
-    try:
-        deployment.up()
+    with deployment.running():
         yield deployment
-    finally:
-        deployment.remove()
 
 
 @pytest.fixture

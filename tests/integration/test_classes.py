@@ -83,11 +83,8 @@ def deployment(
         bridge_prefix="mdcl",
         extra={"MADANG_LANGUAGE": "en", "MADANG_ACCOUNT_GRACE_DAYS": "3"},
     )
-    try:
-        made.up()
+    with made.running():
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture

@@ -20,11 +20,8 @@ LENGTH = {"ko": "10자 이상", "en": "at least 10 characters"}
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Of this file's own: wrong passwords count for the address that all tests come from."""
     made = Deployment("embedded", tmp_path_factory.mktemp("local") / "data")
-    try:
-        made.up()
+    with made.running():
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.mark.parametrize(

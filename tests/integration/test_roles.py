@@ -26,11 +26,8 @@ MENTOR_A: dict[str, TeamRole] = {A: "mentor"}
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     made = Deployment("embedded", tmp_path_factory.mktemp("roles") / "data")
     made.extra["MADANG_REFRESH_AGE"] = "1"
-    try:
-        made.up()
+    with made.running():
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,8 @@ from support.people import Person, newcomer, visible
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
     deployment = Deployment("embedded", tmp_path / "data")
-    try:
-        deployment.up()
+    with deployment.running():
         yield deployment
-    finally:
-        deployment.remove()
 
 
 @pytest.fixture

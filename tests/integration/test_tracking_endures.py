@@ -48,11 +48,8 @@ TRAINING = """
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
     deployment = Deployment("embedded", tmp_path / "data")
-    try:
-        deployment.up()
+    with deployment.running():
         yield deployment
-    finally:
-        deployment.remove()
 
 
 def restart(deployment: Deployment, *, crash: bool) -> None:

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -114,6 +115,15 @@ class Deployment:
 
     def down(self) -> None:
         self.madang("down")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """It is up, and nothing of it is left afterwards."""
+        try:
+            self.up()
+            yield
+        finally:
+            self.remove()
 
     def remove(self) -> None:
         """Stop it and delete its data, also after a failed start."""
