@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def _accounts(deployment: Deployment, names: list[str]) -> None:
         database.close()
 
 
-ALONE: dict[str, Callable[[], list[Result]]] = {**images.ALONE, **accelerators.ALONE}
+ALONE: dict[str, Callable[[], Iterable[Result]]] = {**images.ALONE, **accelerators.ALONE}
 
 MEASURES: dict[str, Callable[[Hubs], Result]] = {
     "first_cell_cold": first_cell_cold,

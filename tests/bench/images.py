@@ -9,9 +9,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import docker
@@ -150,14 +151,13 @@ def image_build_lab() -> list[Result]:
     ]
 
 
-def image_start() -> list[Result]:
+def image_start() -> Iterator[Result]:
     """Every image of the shelf that is here: compressed size and start → HTTP, printed beside ``base``."""
     catalog = Catalog.load(ROOT / "images" / "images.toml")
     client = docker.DockerClient.from_env()
     here = {tag for image in client.images.list() for tag in image.tags}
     client.close()
     names = [n for n in catalog.images if "os" in catalog.lineage(n) and n != "os"]
-    results = []
     base = catalog.reference("base")
     for name in names:
         reference = catalog.reference(name)
@@ -165,16 +165,16 @@ def image_start() -> list[Result]:
             continue
         command = None if name == "dashboard" else LAB
         runs = [(answering(reference, command), answering(base)) for _ in range(4)][1:]
-        results.append(Result.smaller(f"image_start_{name}", "s", runs))
-        results.append(
-            Result.smaller(f"image_size_{name}", "MB", [(compressed(reference), compressed(base))])
+        yield Result.smaller(f"image_start_{name}", "s", runs)
+        yield Result.smaller(
+            f"image_size_{name}", "MB", [(compressed(reference), compressed(base))]
         )
-    return results
 
 
 LAB = ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser", "--IdentityProvider.token="]
 
 
+@cache
 def compressed(reference: str) -> float:
     """Megabytes (10^6 bytes) of an image's layers under gzip, as a registry keeps them."""
     line = f"docker save {reference} | gzip -6 | wc -c"
@@ -211,7 +211,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-ALONE: dict[str, Callable[[], list[Result]]] = {
+ALONE: dict[str, Callable[[], Iterable[Result]]] = {
     "image_build_lab": image_build_lab,
     "image_start": image_start,
 }
