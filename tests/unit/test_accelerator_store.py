@@ -27,7 +27,7 @@ from madang_hub.accelerators.ledger import Allowance
 from madang_hub.accelerators.pools import Fleet, Reservation
 from madang_hub.accelerators.reconcile import Action, Container, Do, reconcile
 from madang_hub.accelerators.store import Leases
-from madang_hub.accelerators.tables import EVENTS, LEASES, SEATS, row_of
+from madang_hub.accelerators.tables import EVENTS, LEASES, SEATS, Drained, row_of
 from madang_hub.people.database import Database
 
 POLICY = Policy(longest=7200)
@@ -165,7 +165,7 @@ def test_draining(store: Leases) -> None:
     store.ask("r1", wish(), 1000)
     store.ask("r2", wish(), 1000)
     assert [x.slots for x in store.decide(1002, FLEET)] == [("H100-0001",)]
-    assert store.drained() == {"H100-0000"}
+    assert store.drained() == {"H100-0000": Drained("admin", "a fan, again", 1001)}
     store.undrain("H100-0000")
     assert [x.slots for x in store.decide(1003, FLEET)] == [("H100-0000",)]
 

@@ -25,6 +25,7 @@ TRACKING_PREFIX = "/services/mlflow/"
 PEOPLE_SERVICE = "people"
 PEOPLE_PREFIX = "/services/people/"
 IDLE_SERVICE = "idle-culler"
+ACCELERATOR_SERVICE = "accelerators"
 
 _MAKERS: Mapping[str, Callable[[], str]] = {
     "cookie_secret": lambda: secrets.token_hex(32),

@@ -19,11 +19,7 @@ from madang_hub.accelerators import leases as rules
 from madang_hub.accelerators.accounts import Accounts
 from madang_hub.accelerators.estimate import Estimate, estimate
 from madang_hub.accelerators.leases import HELD, OPEN, Lease, Policy, Request, State, Why
-from madang_hub.accelerators.ledger import (
-    Allowance,
-    Event,
-    What,
-)
+from madang_hub.accelerators.ledger import Allowance, Event, What
 from madang_hub.accelerators.pools import Fleet, Reservation, pools_at, want_of
 from madang_hub.accelerators.queue import decide
 from madang_hub.accelerators.reconcile import Action, Do
@@ -32,6 +28,8 @@ from madang_hub.accelerators.tables import (
     EVENTS,
     LEASES,
     STATE,
+    Drained,
+    drains,
     find,
     hold,
     names,
@@ -231,6 +229,14 @@ class Leases:
 
         return self._step(identity, step)
 
+    def never_started(self, identity: str, now: int) -> Lease:
+        """Its server was refused: nothing is charged.
+
+        Raises:
+            StateError: it is not active.
+        """
+        return self._step(identity, lambda x: rules.never_started(x, now))
+
     def tick(self, now: int) -> list[Lease]:
         """What the clock ends: unclaimed grants and leases that are over. Returns those."""
 
@@ -265,6 +271,12 @@ class Leases:
     def lease(self, identity: str) -> Lease | None:
         with self._database.transaction() as db:
             return find(db, identity)
+
+    def leases_of(self, person: str, since: int) -> list[Lease]:
+        """Open ones, and those that ended at ``since`` or later."""
+        recent = LEASES.c.state.in_(names(OPEN)) | (LEASES.c.changed >= since)
+        with self._database.transaction() as db:
+            return select(db, LEASES.c.person == person, recent)
 
     def open_ones(self) -> list[Lease]:
         """All that are not ended, in the order in which they were asked for."""
@@ -314,9 +326,10 @@ class Leases:
     def undrain(self, slot: str) -> None:
         self._change(lambda db: db.execute(DRAINED.delete().filter_by(slot=slot)))
 
-    def drained(self) -> frozenset[str]:
+    def drained(self) -> dict[str, Drained]:
+        """The drained slots by id."""
         with self._database.transaction() as db:
-            return frozenset(db.execute(sa.select(DRAINED.c.slot)).scalars())
+            return drains(db)
 
     def allow(self, more: Allowance) -> None:
         """Give a team more for the month that its moment is in."""
@@ -383,5 +396,4 @@ def _acted(action: Action, lease: Lease, last_seen: int, now: int) -> Lease:
 
 
 def _without_drained(db: sa.Connection, fleet: Fleet) -> Fleet:
-    drained = db.execute(sa.select(DRAINED.c.slot)).scalars().all()
-    return replace(fleet, drained=frozenset(drained) | frozenset(fleet.drained))
+    return replace(fleet, drained=frozenset(drains(db)) | frozenset(fleet.drained))

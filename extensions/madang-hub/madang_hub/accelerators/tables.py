@@ -7,7 +7,7 @@ a lease one beginning and one end in the ledger.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -111,6 +111,16 @@ ALLOWANCES = sa.Table(
     sa.Column("why", sa.String(255), nullable=False),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """That a slot is given to nobody any more: who said so, why, and since when."""
+
+    by: str
+    why: str
+    since: int
+
+
 _REQUEST = [f.name for f in fields(Request)]
 _LEASE = [f.name for f in fields(Lease) if f.name != "request"]
 
@@ -206,6 +216,12 @@ def hold(db: sa.Connection, lease: Lease) -> None:
             if db.execute(ours).first() is None:
                 db.execute(SEATS.insert().values(slot=slot, seat=0, team=team))
         db.execute(SEATS.insert().values(slot=slot, seat=lease.seat, lease=lease.id, team=team))
+
+
+def drains(db: sa.Connection) -> dict[str, Drained]:
+    """The drained slots by id."""
+    rows = db.execute(sa.select(DRAINED)).mappings()
+    return {row["slot"]: Drained(row["by"], row["why"], row["since"]) for row in rows}
 
 
 def row_of_event(event: Event) -> dict[str, Any]:

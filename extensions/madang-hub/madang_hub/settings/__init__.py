@@ -14,16 +14,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from madang_hub.settings.accelerators import AcceleratorSettings
 from madang_hub.settings.ends import EndSettings
 from madang_hub.settings.file import SettingsError, read_env_file
 from madang_hub.settings.sign_in import SignInSettings
 from madang_hub.settings.tracking import TrackingSettings
-from madang_hub.settings.values import Group, Names, Networks, Port, Zone
+from madang_hub.settings.values import Factor, Group, Names, Networks, Port, Zone
 
 __all__ = ["GROUPS", "PREFIX", "Settings", "SettingsError", "default_data", "read_env_file"]
 
 PREFIX = "MADANG_"
-GROUPS: tuple[type[Group], ...] = (TrackingSettings, SignInSettings, EndSettings)
+GROUPS: tuple[type[Group], ...] = (
+    TrackingSettings,
+    SignInSettings,
+    EndSettings,
+    AcceleratorSettings,
+)
 """The settings that have a module of their own; all others are in :class:`Settings`."""
 
 
@@ -34,7 +40,7 @@ def default_data() -> Path:
     return Path.home() / ".local" / "share" / "madang"
 
 
-class Settings(TrackingSettings, SignInSettings, EndSettings):
+class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSettings):
     """The operator's settings; ``docs/reference/settings.md`` is made from the descriptions here."""
 
     mode: Annotated[
@@ -165,10 +171,11 @@ class Settings(TrackingSettings, SignInSettings, EndSettings):
             self.proxy_api_port,
             self.tracking_port,
             self.people_port,
+            self.accelerators_port,
         ]
         if len(set(ports)) < len(ports):
             raise ValueError(
-                "port, hub_port, proxy_api_port, tracking_port and people_port must differ"
+                "port, hub_port, proxy_api_port, tracking_port, people_port and accelerators_port must differ"
             )
         if self.network.prefixlen > 29:
             raise ValueError("network must be a /29 or larger")
@@ -208,7 +215,9 @@ class Settings(TrackingSettings, SignInSettings, EndSettings):
         """These settings as ``MADANG_*`` variables: what :meth:`load` reads back to the same."""
         texts = {}
         for name, value in self:
-            if isinstance(value, tuple):
+            if isinstance(value, tuple) and value and isinstance(value[0], Factor):
+                value = ", ".join(f"{name}={number!r}" for name, number in value)
+            elif isinstance(value, tuple):
                 value = " ".join(str(v) for v in value)
             elif isinstance(value, bool):
                 value = "1" if value else "0"

@@ -17,6 +17,7 @@ from madang_hub.people.service.app import application
 from madang_hub.people.service.base import BODY_BYTES, sign_in
 from madang_hub.people.service.hub import Hub
 from madang_hub.people.service.parts import Parts, assemble
+from madang_hub.people.service.process import listen, orphaned, say
 from madang_hub.people.service.tasks import tasks_of
 from madang_hub.places import Places, read_secret
 from madang_hub.settings import Settings
@@ -25,8 +26,6 @@ from madang_hub.shelf.offered import offered
 log = logging.getLogger("madang.people")
 EVERY = 20.0
 """Seconds between two rounds of what is due: look-ins that end, classes, accounts."""
-PORT_WAIT = 15.0
-"""Seconds for which the address may still belong to a predecessor that is ending."""
 
 
 async def serve() -> None:
@@ -65,34 +64,6 @@ async def serve() -> None:
     database.close()
 
 
-async def listen(server: HTTPServer, port: int, host: str) -> None:
-    """Listen there; a predecessor whose Hub was killed needs a moment to notice.
-
-    Raises:
-        OSError: the port stays taken by something else.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + PORT_WAIT
-    while True:
-        try:
-            server.listen(port, host)
-        except OSError:
-            if loop.time() > deadline:
-                raise
-            await asyncio.sleep(0.3)
-        else:
-            return
-
-
-async def orphaned(stop: asyncio.Event) -> None:
-    """End when the Hub is gone: the next Hub starts a service of its own on this address."""
-    parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 (the system tells nobody)
-        await asyncio.sleep(1)
-    log.warning("the Hub that started this service is gone")
-    stop.set()
-
-
 async def every(seconds: float, parts: Parts, places: Places) -> None:
     """Do now, and again every ``seconds``, what is due."""
     tasks = tasks_of(parts, places)
@@ -103,14 +74,7 @@ async def every(seconds: float, parts: Parts, places: Places) -> None:
 
 def main() -> int:
     """Serve."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format="[%(levelname).1s %(asctime)s people %(name)s] %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
-    # it logs identities of XSRF tokens and each GET of another kind at this level
-    for noisy in ("tornado.application", "tornado.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    say("people")
     asyncio.run(serve())
     return 0
 

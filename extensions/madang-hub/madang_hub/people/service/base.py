@@ -11,17 +11,22 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from types import SimpleNamespace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
+from jinja2 import Environment as Jinja
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.web import HTTPError, RequestHandler
 
+from madang_hub.people.directory import Directory
 from madang_hub.people.service.hub import HubAwayError, HubRefusedError
 from madang_hub.people.service.parts import Parts
 from madang_hub.people.service.who import Viewer, viewer
 from madang_hub.places import PEOPLE_SERVICE, TRACKING_SERVICE
+from madang_hub.settings import Settings
 from madang_hub.tracking import workspace_of
 from madang_hub.web.i18n import N_, Language, gettext_for, language_of_handler
 from madang_hub.web.pages import CONTENT_SECURITY_POLICY
@@ -54,16 +59,36 @@ WENT_WRONG = N_(
 )
 
 
-class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixin has no types
-    """The frame of a handler. ``self.viewer`` is set when :meth:`prepare` lets a request through."""
+class Ground(Protocol):
+    """What :class:`SignedIn` needs of a service: its Tornado setting ``parts`` has at least these."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def directory(self) -> Directory: ...
+
+    @property
+    def templates(self) -> Jinja: ...
+
+    @property
+    def zone(self) -> ZoneInfo: ...
+
+    @property
+    def now(self) -> Callable[[], datetime]: ...
+
+
+class SignedIn(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixin has no types
+    """The frame of a handler, of this service and of others. ``self.viewer`` is set when :meth:`prepare` lets
+    a request through."""
 
     tokens: ClassVar[bool] = False
     page: ClassVar[bool] = False
     viewer: Viewer
 
     @property
-    def parts(self) -> Parts:
-        found: Parts = self.settings["parts"]
+    def ground(self) -> Ground:
+        found: Ground = self.settings["parts"]
         return found
 
     @property
@@ -108,6 +133,14 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
                 self.redirect(self.get_login_url())
                 return
             raise Problem(403, NOT_SIGNED_IN)
+        await self.admit(user)
+
+    async def admit(self, user: dict[str, Any]) -> None:
+        """Let in who comes, as the Hub says it (the model of ``GET /hub/api/user``): a person with access.
+
+        Raises:
+            Problem: (403) it is no person, or access has ended.
+        """
         if user.get("kind") != "user":
             raise Problem(403, NO_TOKENS)
         self.viewer = await self._viewer(str(user["name"]))
@@ -135,13 +168,13 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
 
     async def _viewer(self, name: str) -> Viewer:
         def look() -> Viewer | None:
-            directory = self.parts.directory
+            directory = self.ground.directory
             return viewer(
                 name,
                 directory.person(name),
                 directory.memberships(person=name),
-                self.parts.settings.admin,
-                self.parts.now().astimezone(self.parts.zone).date(),
+                self.ground.settings.admin,
+                self.ground.now().astimezone(self.ground.zone).date(),
             )
 
         found = await self.off_loop(look)
@@ -172,7 +205,7 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
 
     def render(self, template: str, **values: Any) -> None:  # type: ignore[override]  # never Tornado's templates, only ours
         """One of our templates in the frame of the Hub's pages."""
-        page = self.parts.templates.get_template(template)
+        page = self.ground.templates.get_template(template)
         self.finish(page.render(**self._frame(), **values))
 
     def _shown(self, someone: Viewer | None) -> SimpleNamespace | None:
@@ -244,6 +277,15 @@ class Base(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixi
         if thing is None:
             raise Problem(404, NOTHING_HERE)
         return thing
+
+
+class Base(SignedIn):
+    """The frame of a handler of the people service."""
+
+    @property
+    def parts(self) -> Parts:
+        found: Parts = self.settings["parts"]
+        return found
 
 
 class Page(Base):

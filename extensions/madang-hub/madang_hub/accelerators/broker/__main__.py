@@ -1,0 +1,75 @@
+"""The process: ``python -m madang_hub.accelerators.broker``, started by the Hub, which tells it where."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tornado.httpserver import HTTPServer
+
+from madang_hub.accelerators.broker.app import application
+from madang_hub.accelerators.broker.parts import assemble
+from madang_hub.accelerators.broker.rounds import Rounds
+from madang_hub.people.database import Database
+from madang_hub.people.service.base import sign_in
+from madang_hub.people.service.hub import Hub
+from madang_hub.people.service.process import listen, orphaned, say
+from madang_hub.places import Places
+from madang_hub.settings import Settings
+from madang_hub.shelf.offered import offered
+
+log = logging.getLogger("madang.accelerators")
+BODY_BYTES = 64 * 2**10
+
+
+async def serve() -> None:
+    """Run until a signal, or until the Hub that started this process is gone."""
+    environ = os.environ
+    root = Path(environ["MADANG_ROOT"])
+    settings = Settings.load(root)
+    if environ.get("MADANG_RUNS_AS") != "embedded":
+        # the Hub's word for what runs is not enough for containers, and a container sees no accelerators
+        sys.exit("The broker of accelerators only knows embedded mode so far.")
+    places = Places(settings, "embedded")
+    auth = sign_in()
+    hub = Hub(auth.api_url, auth.api_token, settings.language)
+    database = Database(places.database_url("hub"))
+    parts = assemble(places, root, offered(root, settings), database, hub)
+    rounds = Rounds(parts)
+    # the first inventory before the first request
+    await rounds.look(parts.now())
+    server = HTTPServer(
+        application(parts, rounds, auth.base_url), xheaders=True, max_body_size=BODY_BYTES
+    )
+    address = urlsplit(environ["JUPYTERHUB_SERVICE_URL"])
+    port = address.port or settings.accelerators_port
+    await listen(server, port, address.hostname or "127.0.0.1")
+    log.info("serving %s", auth.base_url)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tasks = [asyncio.create_task(rounds.run()), asyncio.create_task(orphaned(stop))]
+    await stop.wait()
+    for task in tasks:
+        task.cancel()
+    server.stop()
+    await server.close_all_connections()
+    await hub.close()
+    parts.worker.shutdown()
+    database.close()
+
+
+def main() -> int:
+    """Serve."""
+    say("accelerators")
+    asyncio.run(serve())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

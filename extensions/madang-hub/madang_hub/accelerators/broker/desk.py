@@ -1,0 +1,245 @@
+"""What people and the clock may do with leases, each as a whole: the store with the broker's own checks.
+
+Blocking, and for one thread only (:attr:`.parts.Parts.worker`): what is checked stays so until it is written.
+Two rules are the broker's own. A person has one open request at a time, because a server is what holds
+accelerators and a person has one. And a request is only taken while no server of that person is there, because
+a server has no accelerators but those that it was started with.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from madang_hub.accelerators.broker.policy import HOUR, Limits
+from madang_hub.accelerators.broker.watch import ill_since, lasting
+from madang_hub.accelerators.broker.wishes import check_there
+from madang_hub.accelerators.estimate import Estimate
+from madang_hub.accelerators.inventory import Inventory
+from madang_hub.accelerators.leases import (
+    HELD,
+    Lease,
+    Policy,
+    Request,
+    State,
+    StateError,
+)
+from madang_hub.accelerators.ledger import Allowance, Budget
+from madang_hub.accelerators.pools import Fleet
+from madang_hub.accelerators.reconcile import Container, Do, Findings, reconcile
+from madang_hub.accelerators.store import Leases
+from madang_hub.web.i18n import N_
+
+BEAT = 60
+"""Seconds between two beats of the ledger."""
+REMEMBERED = 24 * 3600
+"""Seconds for which a person is shown a lease that ended."""
+
+
+@dataclass
+class Desk:
+    """The store with what is known besides.
+
+    Attributes:
+        inventory: the last one.
+        occupied: slots that a container has which no lease allows.
+        engine_answers: whether the last listing of containers came; nothing is granted while it does not,
+            and not before the first.
+        ill_seconds: how long a slot must be ill before its lease ends.
+        helpers: names of who can grant a team more.
+    """
+
+    leases: Leases
+    policy: Policy
+    limits: Limits
+    zone: ZoneInfo
+    ill_seconds: int
+    helpers: Callable[[], Iterable[str]]
+    inventory: Inventory = field(default_factory=Inventory)
+    occupied: frozenset[str] = frozenset()
+    engine_answers: bool = False
+    _ill: dict[str, int] = field(default_factory=dict)
+    _beat: int = 0
+
+    @property
+    def fleet(self) -> Fleet:
+        """The slots as of now; the store adds which are drained."""
+        return Fleet(self.inventory.slots, occupied=self.occupied)
+
+    # ---- people ---------------------------------------------------------------------------
+
+    def ask(self, request: Request, now: int) -> Lease:
+        """Bring ``request`` into line, and serve the line.
+
+        Raises:
+            WishError: no machine could ever serve it.
+            LeaseError: its person has a request already, or the policy does not allow it.
+            BudgetSpentError: its team has not enough left.
+        """
+        check_there(request, self.inventory.slots)
+        if any(x.request.person == request.person for x in self._open(but=State.ENDING)):
+            raise StateError(
+                N_(
+                    "You have a request in line or an accelerator already; leave it or give it back first."
+                )
+            )
+        weight = self.policy.weight(request.kind, request.model)
+        self.budget(request.team, now).check(
+            request.seconds * request.count * weight, tuple(self.helpers())
+        )
+        lease = self.leases.ask(uuid.uuid4().hex, request, now)
+        self.advance(now)
+        return self._again(lease)
+
+    def take(self, identity: str, person: str, now: int) -> Lease:
+        """Its person takes what is granted. The caller has seen that no server of theirs is there.
+
+        Raises:
+            LeaseError: see :func:`.leases.claim`; or what this person gave back is still held.
+        """
+        mine = [x for x in self._open() if x.request.person == person]
+        if any(x.state is State.ENDING for x in mine):
+            raise StateError(
+                N_("The accelerator that you had is still being given back. Try again in a moment.")
+            )
+        return self.leases.claim(identity, person, now)
+
+    def leave(self, identity: str, person: str, now: int) -> Lease:
+        """Out of the line, or out of a grant that was not taken.
+
+        Raises:
+            LeaseError: it is taken already, or not this person's.
+        """
+        self._must_be(identity, {State.QUEUED, State.GRANTED})
+        return self._released(identity, person, now)
+
+    def give_back(self, identity: str, person: str, now: int) -> Lease:
+        """Before its end; the server that has it is stopped.
+
+        Raises:
+            LeaseError: it is not taken, or not this person's.
+        """
+        self._must_be(identity, {State.ACTIVE, State.ENDING})
+        return self._released(identity, person, now)
+
+    def _released(self, identity: str, person: str, now: int) -> Lease:
+        lease = self.leases.release(identity, now, person=person)
+        self.advance(now)
+        return lease
+
+    def extend(self, identity: str, person: str, seconds: int, now: int) -> Lease:
+        """For ``seconds`` from now, or as long as may be.
+
+        Raises:
+            LeaseError: see :func:`.leases.extend`.
+        """
+        return self.leases.extend(
+            identity, person, seconds, now, self.fleet, barred=self._barred(now)
+        )
+
+    def own(self, identity: str, person: str) -> Lease | None:
+        """The lease with this id, if it is this person's."""
+        lease = self.leases.lease(identity)
+        return lease if lease is not None and lease.request.person == person else None
+
+    def mine(self, person: str, now: int) -> list[Lease]:
+        """Open leases of ``person``, and those that ended lately."""
+        return self.leases.leases_of(person, now - REMEMBERED)
+
+    def estimate(self, lease: Lease, now: int) -> Estimate | None:
+        """Where a waiting request stands; None for one that does not wait."""
+        if lease.state is not State.QUEUED:
+            return None
+        try:
+            return self.leases.estimate(
+                lease.id, now, self.fleet, weights=self.limits.weights, barred=self._barred(now)
+            )
+        except KeyError:  # it was served meanwhile
+            return None
+
+    def budget(self, team: str, now: int) -> Budget:
+        limit = self.limits.budget_of(team)
+        if limit is None:
+            return Budget(team, None, 0.0)
+        return self.leases.accounts.budget(team, limit, now, self.zone)
+
+    def held_by(self, person: str, now: int) -> Lease | None:
+        """The lease with whose slots a server of ``person`` may be started at ``now``."""
+        mine = (x for x in self._open() if x.request.person == person)
+        return next((x for x in mine if x.state is State.ACTIVE and now < x.ends), None)
+
+    # ---- the clock ------------------------------------------------------------------------
+
+    def advance(self, now: int) -> list[Lease]:
+        """End what is over, and serve the line; the leases that were granted."""
+        self.leases.tick(now)
+        if not self.engine_answers:
+            return []
+        return self.leases.decide(
+            now, self.fleet, weights=self.limits.weights, barred=self._barred(now)
+        )
+
+    def looked(self, inventory: Inventory, now: int) -> list[tuple[Lease, Lease | None]]:
+        """There is a new inventory: end the leases of slots that stay ill, and ask for the rest again."""
+        self.inventory = inventory
+        held = {slot for x in self._open() if x.state in HELD for slot in x.slots}
+        self._ill = ill_since(self._ill, inventory, held, now)
+        broken = lasting(self._ill, now, self.ill_seconds) & held
+        return self.leases.fell_ill(broken, now) if broken else []
+
+    def listed(self, containers: Collection[Container], listed: int, now: int) -> Findings:
+        """There is a complete listing, begun at ``listed``: note what follows, and that it was made."""
+        found = reconcile(self._open(), containers, listed, now, self.policy)
+        self.occupied = found.occupied
+        self.engine_answers = True
+        if listed - self._beat >= BEAT or any(x.do is not Do.STOP for x in found.actions):
+            self.leases.carry_out(found.actions, listed, now)
+            self._beat = listed
+        return found
+
+    def refused(self, identity: str, now: int) -> None:
+        """The Hub does not start the server of this lease."""
+        self.leases.never_started(identity, now)
+
+    # ---- operators ------------------------------------------------------------------------
+
+    def drain(self, slot: str, by: str, why: str, now: int) -> bool:
+        """Give it to nobody any more; False: there is no such slot."""
+        if slot not in self.inventory.by_id:
+            return False
+        self.leases.drain(slot, by, why, now)
+        return True
+
+    def undrain(self, slot: str, now: int) -> bool:
+        """Give it out again; False: it was not drained."""
+        if slot not in self.leases.drained():
+            return False
+        self.leases.undrain(slot)
+        self.advance(now)
+        return True
+
+    def allow(self, team: str, hours: float, by: str, why: str, now: int) -> Budget:
+        """Grant ``team`` so many weighed hours more this month; its budget after that."""
+        self.leases.allow(Allowance(team, round(hours * HOUR), now, by, why))
+        self.advance(now)
+        return self.budget(team, now)
+
+    # ---- helpers --------------------------------------------------------------------------
+
+    def _open(self, but: State | None = None) -> list[Lease]:
+        return [x for x in self.leases.open_ones() if x.state is not but]
+
+    def _again(self, lease: Lease) -> Lease:
+        return self.leases.lease(lease.id) or lease
+
+    def _must_be(self, identity: str, states: Collection[State]) -> None:
+        lease = self.leases.lease(identity)
+        if lease is not None and lease.state not in states and lease.state is not State.ENDED:
+            raise StateError(N_("This request has gone on meanwhile. Load the page again."))
+
+    def _barred(self, now: int) -> frozenset[str]:
+        """Teams with a request in line and nothing left this month."""
+        waiting = {x.request.team for x in self.leases.open_ones() if x.state is State.QUEUED}
+        return frozenset(team for team in waiting if self.budget(team, now).spent)

@@ -1,0 +1,148 @@
+"""What the broker does by itself every few seconds, and at once when somebody asked for something."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable
+from datetime import datetime
+
+from madang_hub.accelerators.broker.parts import Parts
+from madang_hub.accelerators.inventory import changes
+from madang_hub.accelerators.leases import Lease, LeaseError, State
+from madang_hub.accelerators.reconcile import Do
+from madang_hub.people.service.hub import HubRefusedError
+from madang_hub.people.service.tasks import Tasks
+
+log = logging.getLogger("madang.accelerators")
+EVERY = 5.0
+"""Seconds between two rounds ..."""
+SOON = 1.0
+"""... and while a server is being stopped, whose accelerators the next in line waits for."""
+
+
+class Rounds:
+    """The inventory, the containers, the line and the starts, in this order."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._asked: set[str] = set()
+        """Leases for which the Hub has been asked to start a server."""
+        self._tasks = Tasks(
+            {
+                "inventory": self.look,
+                "containers": self.compare,
+                "line": self.advance,
+                "starts": self.start,
+            }
+        )
+
+    async def run(self) -> None:
+        """Do a round now, and again, until cancelled."""
+        while True:
+            self._wake.clear()
+            await self.once()
+            pause = SOON if self._stopping else EVERY
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+
+    async def once(self) -> list[str]:
+        """One round; the names of the steps that failed. They are tried again in the next."""
+        return await self._tasks.run_once(self._parts.now())
+
+    def wake(self) -> None:
+        """Do the next round at once."""
+        self._wake.set()
+
+    async def look(self, now: datetime) -> None:
+        """Take the inventory, and end the leases of slots that stay ill."""
+        parts = self._parts
+        last = parts.desk.inventory
+        found = await asyncio.to_thread(parts.take, last)
+        changed = changes(last, found)
+        for slot in (*changed.came, *changed.well_again):
+            log.info("%s is here, %s", slot.id, slot.why or "and well")
+        for slot in (*changed.went, *changed.fell_ill):
+            log.warning("%s: %s", slot.id, slot.why or "it is not there any more.")
+        for fault in set(found.faults) - set(last.faults):
+            log.warning("%s", fault)
+        broken = await parts.work(parts.desk.looked, found, parts.seconds())
+        for over, again in broken:
+            log.warning(
+                "lease %s: a slot of it is ill; asked again: %s", over.id, again is not None
+            )
+
+    async def compare(self, now: datetime) -> None:
+        """Compare leases with the servers that there are, and stop those whose lease is over.
+
+        Raises:
+            HubAwayError: nobody says which there are; then nothing is granted.
+        """
+        parts, self._stopping = self._parts, False
+        try:
+            leases = await parts.work(parts.desk.leases.open_ones)
+            listed = parts.seconds()
+            containers = await parts.engine.list(leases)
+            found = await parts.work(parts.desk.listed, containers, listed, parts.seconds())
+        except Exception:
+            parts.desk.engine_answers = False
+            raise
+        for action in found.actions:
+            log.info("lease %s: %s", action.lease, action.do.value)
+        by_id = {container.id: container for container in containers}
+        stop = [by_id[x.container] for x in found.actions if x.do is Do.STOP]
+        self._stopping = bool(stop)
+        await _all(*(parts.engine.stop(container) for container in stop))
+
+    async def advance(self, now: datetime) -> None:
+        """End what is over and serve the line."""
+        parts = self._parts
+        for lease in await parts.work(parts.desk.advance, parts.seconds()):
+            log.info("lease %s: granted", lease.id)
+
+    async def start(self, now: datetime) -> None:
+        """Start the servers of those whose turn it is and who asked for that."""
+        leases = await self._parts.work(self._parts.desk.leases.open_ones)
+        self._asked.intersection_update(x.id for x in leases)
+        await _all(*(self._start(x) for x in leases if self._wants(x)))
+
+    def _wants(self, lease: Lease) -> bool:
+        if not lease.request.environment:
+            return False
+        # an active one without a server: this process ended after it was taken, or the Hub did not answer
+        unseen = lease.state is State.ACTIVE and not lease.container and lease.id not in self._asked
+        return lease.state is State.GRANTED or unseen
+
+    async def _start(self, lease: Lease) -> None:
+        parts, request = self._parts, lease.request
+        user = await parts.hub.user(request.person)
+        if user is None or user.server is not None:
+            # it would not get the devices; its person stops it and takes the lease, or leaves it
+            return
+        try:
+            await parts.work(parts.desk.take, lease.id, request.person, parts.seconds())
+        except LeaseError as error:
+            log.info("lease %s: %s", lease.id, error)
+            return
+        options = {"environment": request.environment, "size": request.size}
+        options = {name: value for name, value in options.items() if value}
+        try:
+            await parts.hub.start(request.person, options)
+        except HubRefusedError as refusal:
+            user = await parts.hub.user(request.person)
+            if user is None or user.server is None:
+                log.warning("lease %s: the Hub starts no server (%s)", lease.id, refusal.status)
+                await parts.work(parts.desk.refused, lease.id, parts.seconds())
+                return
+        self._asked.add(lease.id)
+
+
+async def _all(*works: Awaitable[None]) -> None:
+    """All side by side; what fails for one stops no other, and is raised when all are done."""
+    answers = await asyncio.gather(*works, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer

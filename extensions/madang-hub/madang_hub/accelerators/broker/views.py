@@ -1,0 +1,140 @@
+"""What the broker shows, as JSON has it: times as ISO in UTC, lengths in seconds. Rules only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from madang_hub.accelerators.estimate import Estimate
+from madang_hub.accelerators.inventory import Inventory
+from madang_hub.accelerators.leases import HELD, Lease, Policy, State
+from madang_hub.accelerators.ledger import Budget
+from madang_hub.accelerators.pools import Fleet, pools_at, want_of
+from madang_hub.accelerators.slots import Health, Slot, Use
+from madang_hub.accelerators.tables import Drained
+
+
+def moment(seconds: int | None) -> str | None:
+    """Seconds since 1970 as a text; None for 0, which is "not yet"."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
+
+
+def free_model(
+    now: int, fleet: Fleet, leases: Iterable[Lease], policy: Policy
+) -> list[dict[str, Any]]:
+    """What can be lent, one entry for slots that are alike: how many, how many of them are free, when the next
+    of the others is free at the latest, and how many requests in line could have one."""
+    known = list(leases)
+    waiting = [x for x in known if x.state is State.QUEUED]
+    held = [x for x in known if x.state is not State.QUEUED]
+    return [
+        {
+            "kind": pool.kind,
+            "model": pool.model,
+            "memory": pool.memory,
+            "total": pool.total,
+            "free": len(pool.free),
+            "next_free": moment(now if pool.free else min(pool.ends, default=None)),
+            "waiting": sum(pool.fits(want_of(x.request)) for x in waiting),
+        }
+        for pool in pools_at(now, fleet, held, (), policy).pools
+        if pool.total
+    ]
+
+
+def lease_model(
+    lease: Lease, estimate: Estimate | None, slots: Mapping[str, Slot], policy: Policy
+) -> dict[str, Any]:
+    """A lease as its person sees it."""
+    request = lease.request
+    granted = lease.state is State.GRANTED
+    return {
+        "id": lease.id,
+        "state": lease.state.value,
+        "team": request.team,
+        "kind": request.kind,
+        "model": lease.model or request.model,
+        "count": request.count,
+        "seconds": request.seconds,
+        "environment": request.environment,
+        "size": request.size,
+        "asked": moment(lease.asked),
+        "returned": lease.returned,
+        "take_until": moment(lease.granted + policy.claim) if granted else None,
+        "began": moment(lease.began),
+        "ends": moment(lease.ends) if lease.state is State.ACTIVE else None,
+        "ended": moment(lease.changed) if lease.state is State.ENDED else None,
+        "why": lease.why.value if lease.why else None,
+        "place": estimate.place if estimate else None,
+        "soonest": moment(estimate.soonest) if estimate else None,
+        "latest": moment(estimate.latest) if estimate else None,
+        "slots": [_slot(slots.get(slot), slot) for slot in lease.slots],
+    }
+
+
+def _slot(slot: Slot | None, identity: str) -> dict[str, Any]:
+    if slot is None:
+        return {"id": identity, "model": "", "memory": 0, "health": Health.ILL.value}
+    return {
+        "id": slot.id,
+        "model": slot.model,
+        "memory": slot.memory,
+        "health": slot.health.value,
+    }
+
+
+def budget_model(budget: Budget, language: str) -> dict[str, Any]:
+    """A team's budget of this month, in weighed slot-seconds."""
+    return {
+        "team": budget.team,
+        "limit": budget.limit,
+        "used": budget.used,
+        "promised": budget.promised,
+        "warning": budget.warning.text(language) if budget.warning else None,
+    }
+
+
+def slots_model(
+    inventory: Inventory, leases: Iterable[Lease], drained: Mapping[str, Drained]
+) -> list[dict[str, Any]]:
+    """Every slot as an admin sees it: how it is, who has it, what runs on it.
+
+    One that is held or drained and not there any more is among them.
+    """
+    holders: dict[str, list[Lease]] = {}
+    for lease in leases:
+        if lease.state in HELD:
+            for held in lease.slots:
+                holders.setdefault(held, []).append(lease)
+    known = inventory.by_id
+    gone = sorted((set(holders) | set(drained)) - set(known))
+    found = []
+    for identity in (*known, *gone):
+        slot, use = known.get(identity), inventory.use.get(identity, Use())
+        drain = drained.get(identity)
+        found.append(
+            {
+                **_slot(slot, identity),
+                "kind": slot.kind if slot else "",
+                "why": slot.why if slot else "",
+                "there": slot is not None,
+                "drained": drain
+                and {"by": drain.by, "why": drain.why, "since": moment(drain.since)},
+                "leases": [
+                    {
+                        "id": x.id,
+                        "person": x.request.person,
+                        "team": x.request.team,
+                        "state": x.state.value,
+                        "since": moment(x.began or x.granted),
+                        "ends": moment(x.ends),
+                    }
+                    for x in holders.get(identity, ())
+                ],
+                "utilisation": use.utilisation,
+                "used_memory": use.memory,
+                "processes": None if use.processes is None else len(use.processes),
+            }
+        )
+    return found

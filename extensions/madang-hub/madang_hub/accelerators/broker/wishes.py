@@ -1,0 +1,132 @@
+"""What somebody asks for, from the body of a request to the rules' request. Rules only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from madang_hub.accelerators.leases import Request
+from madang_hub.accelerators.slots import Slot
+from madang_hub.catalog import Environment
+from madang_hub.people.sentences import Sentence, Value
+from madang_hub.web.i18n import N_
+
+FIELDS = frozenset(
+    {"team", "kind", "model", "memory", "count", "minutes", "environment", "size"},
+)
+MOST_MINUTES = 10**6
+NOT_UNDERSTOOD = N_("The request is not understood.")
+
+
+class WishError(ValueError):
+    """This cannot be asked for; ``sentence`` says why, for its person, and ``status`` is HTTP's."""
+
+    def __init__(self, message: str, status: int = 400, **values: Value) -> None:
+        self.sentence = Sentence(message, values)
+        self.status = status
+        super().__init__(str(self.sentence))
+
+
+def wish_of(body: Mapping[str, Any], person: str, teams: Collection[str]) -> Request:
+    """The request of ``person``, who is in ``teams``.
+
+    ``body`` is straight from the network: ``kind`` and ``minutes``; where wanted ``team`` (not needed by
+    somebody in one team), ``model``, ``memory`` (bytes, the least of each), ``count``, and ``environment`` with
+    ``size``: the server that is to be started when it is this person's turn.
+
+    Raises:
+        WishError: it is not understood, or the team is not this person's.
+    """
+    if unknown := sorted(str(name)[:40] for name in body if name not in FIELDS):
+        raise WishError(N_("Unknown word in the request: {name}."), name=unknown[0])
+    environment, size = _text(body, "environment"), _text(body, "size")
+    if size and not environment:
+        raise WishError(N_("Choose an environment and a size."))
+    kind = _text(body, "kind")
+    if not kind:
+        raise WishError(N_("Say which kind of accelerator you want."))
+    return Request(
+        person=person,
+        team=_team(_text(body, "team"), teams),
+        kind=kind,
+        seconds=60 * _number(body, "minutes", MOST_MINUTES),
+        model=_text(body, "model"),
+        memory=_number(body, "memory", 2**60) if "memory" in body else 0,
+        count=_number(body, "count", 10**4) if "count" in body else 1,
+        environment=environment,
+        size=size,
+    )
+
+
+def _team(wish: str, teams: Collection[str]) -> str:
+    if not teams:
+        raise WishError(
+            N_(
+                "Accelerators are lent to people of a team or class. Ask your mentor or the operator."
+            ),
+            403,
+        )
+    if not wish and len(teams) > 1:
+        raise WishError(N_("Say for which of your teams: {teams}."), teams=", ".join(sorted(teams)))
+    if wish and wish not in teams:
+        raise WishError(N_("You are not in the team that you ask for."), 403)
+    return wish or next(iter(teams))
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name, "")
+    if not isinstance(value, str) or len(value) > 255:
+        raise WishError(NOT_UNDERSTOOD)
+    return value
+
+
+def _number(body: Mapping[str, Any], name: str, most: int) -> int:
+    value = body.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+        raise WishError(NOT_UNDERSTOOD)
+    return value
+
+
+def minutes_of(body: Mapping[str, Any]) -> int:
+    """The seconds of a body with nothing but ``minutes``.
+
+    Raises:
+        WishError: it is not understood.
+    """
+    if set(body) != {"minutes"}:
+        raise WishError(NOT_UNDERSTOOD)
+    return 60 * _number(body, "minutes", MOST_MINUTES)
+
+
+def check_there(request: Request, slots: Iterable[Slot]) -> None:
+    """Whether this machine could ever serve ``request``; ill slots may be well again, drained ones come back.
+
+    Raises:
+        WishError: it could not, so nobody should wait for it.
+    """
+    alike = Counter(
+        (s.model, s.memory)
+        for s in slots
+        if s.kind == request.kind and s.memory >= request.memory and request.model in ("", s.model)
+    )
+    most = max(alike.values(), default=0)
+    if not most:
+        raise WishError(N_("There is no such accelerator here."), 404)
+    if request.count > most:
+        raise WishError(
+            N_("There are not so many of one model here; ask for at most {most}."), most=most
+        )
+
+
+def check_environment(request: Request, environment: Environment) -> None:
+    """Whether the server that is to be started can use what is asked for.
+
+    Raises:
+        WishError: it cannot.
+    """
+    if request.kind not in environment.accelerators:
+        raise WishError(
+            N_("The environment {name} cannot use this kind of accelerator. Choose another."),
+            name=environment.title,
+        )

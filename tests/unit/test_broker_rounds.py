@@ -1,0 +1,357 @@
+"""What the broker does by itself, with a Hub that does as the test says and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import pytest
+from support.accelerators import slots, wish
+
+from madang_hub.accelerators.broker.desk import Desk
+from madang_hub.accelerators.broker.engine import HubServers
+from madang_hub.accelerators.broker.parts import Parts
+from madang_hub.accelerators.broker.policy import Limits
+from madang_hub.accelerators.broker.rounds import Rounds
+from madang_hub.accelerators.inventory import Inventory
+from madang_hub.accelerators.leases import Lease, Policy, State, Why
+from madang_hub.accelerators.reconcile import Container
+from madang_hub.accelerators.slots import Health
+from madang_hub.accelerators.store import Leases
+from madang_hub.accelerators.table import TableError
+from madang_hub.people.audit import Audit
+from madang_hub.people.database import Database
+from madang_hub.people.directory import Directory
+from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser, Server
+from madang_hub.people.service.parts import templates
+from madang_hub.places import Places
+from madang_hub.shelf.offering import Shelf
+
+NOW = 1_767_225_600
+POLICY = Policy(longest=4 * 3600)
+TORCH: dict[str, Any] = {"environment": "torch-cuda", "size": "large"}
+
+
+@dataclass
+class SomeHub:
+    """Servers by person; ``away`` and ``refuses`` (a status) are what its answers are instead."""
+
+    servers: dict[str, Server] = field(default_factory=dict)
+    away: bool = False
+    refuses: int = 0
+    starts_nothing: bool = False
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    def _answers(self, what: str, name: str) -> None:
+        self.calls.append((what, name))
+        if self.away:
+            raise HubAwayError("no answer")
+
+    async def user(self, name: str) -> HubUser | None:
+        self._answers("user", name)
+        found = self.servers.get(name)
+        return HubUser(name, None, (found,) if found else ())
+
+    async def start(self, name: str, options: Mapping[str, str]) -> None:
+        self._answers("start", name)
+        if self.refuses:
+            raise HubRefusedError(self.refuses, "no")
+        if not self.starts_nothing:
+            self.servers[name] = Server("", True, None, None, dict(options))
+
+    async def stop(self, name: str) -> None:
+        self._answers("stop", name)
+        if self.refuses:
+            raise HubRefusedError(self.refuses, "no")
+        self.servers.pop(name, None)
+
+    def asked(self, what: str) -> list[str]:
+        return [name for verb, name in self.calls if verb == what]
+
+
+@dataclass
+class Stage:
+    """A broker without a process; ``second`` is the clock."""
+
+    hub: SomeHub
+    desk: Desk
+    rounds: Rounds
+    machine: list[Inventory | Exception]
+    second: int = NOW
+
+    async def round(self, later: int = 5) -> None:
+        """The next round, so many seconds later."""
+        self.second += later
+        await self.rounds.once()
+
+    def lease(self, identity: str) -> Lease:
+        found = self.desk.leases.lease(identity)
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def stage(database: Database, places: Places) -> AsyncIterator[Stage]:
+    hub = SomeHub()
+    client = cast(Hub, hub)
+    desk = Desk(Leases(database, POLICY), POLICY, Limits(), ZoneInfo("UTC"), 30, lambda: ["admin"])
+    machine: list[Inventory | Exception] = [Inventory(slots(1))]
+    made: list[Stage] = []
+
+    def take(last: Inventory | None) -> Inventory:
+        if isinstance(machine[0], Exception):
+            raise machine[0]
+        return machine[0]
+
+    with ThreadPoolExecutor(1) as worker:
+        parts = Parts(
+            settings=places.settings,
+            directory=Directory(database),
+            audit=Audit(database),
+            templates=templates(),
+            zone=ZoneInfo("UTC"),
+            shelf=cast(Shelf, None),  # no round looks at it
+            hub=client,
+            engine=HubServers(client),
+            desk=desk,
+            take=take,
+            now=lambda: datetime.fromtimestamp(made[0].second, UTC),
+            worker=worker,
+        )
+        made.append(Stage(hub, desk, Rounds(parts), machine))
+        await made[0].round(0)
+        yield made[0]
+
+
+@pytest.fixture
+def play(
+    database: Database, places: Places
+) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
+    """Runs a story on a stage of one GPU."""
+
+    def run(story: Callable[[Stage], Awaitable[None]]) -> None:
+        async def told() -> None:
+            async with stage(database, places) as there:
+                await story(there)
+
+        asyncio.run(told())
+
+    return run
+
+
+Play = Callable[[Callable[[Stage], Awaitable[None]]], None]
+
+
+def test_whose_turn_it_is_gets_the_server_that_was_asked_for(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        await at.round()
+        assert at.lease(lease.id).state is State.ACTIVE
+        assert at.hub.servers["minji"].options == TORCH
+        await at.round()
+        assert at.lease(lease.id).container == "minji/"
+        await at.round()
+        assert at.hub.asked("start") == ["minji"]
+
+    play(story)
+
+
+def test_who_asked_for_no_start_gets_none(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(), at.second)
+        await at.round()
+        assert at.lease(lease.id).state is State.GRANTED
+        assert at.hub.asked("start") == []
+        # not taken in time
+        await at.round(POLICY.claim + 1)
+        assert at.lease(lease.id).why is Why.UNCLAIMED
+
+    play(story)
+
+
+def test_a_server_without_it_is_neither_used_nor_stopped(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.servers["minji"] = Server("", True, None, None)
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        await at.round()
+        await at.round()
+        assert at.lease(lease.id).state is State.GRANTED
+        assert (at.hub.asked("start"), at.hub.asked("stop")) == ([], [])
+        await at.hub.stop("minji")
+        await at.round()
+        assert at.lease(lease.id).state is State.ACTIVE
+
+    play(story)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
+def test_a_start_that_is_refused_costs_nothing(play: Play, status: int) -> None:
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        following = at.desk.ask(wish("jisu", "team:b"), at.second)
+        at.hub.refuses = status
+        await at.round()
+        assert at.lease(lease.id).why is Why.NEVER_STARTED
+        # the slot is held until a listing shows that nothing came of it after all
+        assert at.lease(following.id).state is State.QUEUED
+        await at.round()
+        assert at.lease(following.id).state is State.GRANTED
+        (span,) = at.desk.leases.accounts.spans()
+        assert span.end == span.begin
+
+    play(story)
+
+
+def test_a_hub_that_does_not_answer_a_start_is_asked_again(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        taken: list[str] = []
+        start = at.hub.start
+
+        async def away(name: str, options: Mapping[str, str]) -> None:
+            taken.append(name)
+            raise HubAwayError("no answer")
+
+        at.hub.start = away  # type: ignore[method-assign]  # for one round
+        await at.round()
+        assert (taken, at.lease(lease.id).state) == (["minji"], State.ACTIVE)
+        at.hub.start = start  # type: ignore[method-assign]  # as it was
+        await at.round()
+        assert at.hub.asked("start") == ["minji"]
+        await at.round()
+        assert at.lease(lease.id).container == "minji/"
+
+    play(story)
+
+
+def test_a_server_that_never_comes_is_not_asked_for_without_end(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.starts_nothing = True
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        for _ in range(4):
+            await at.round()
+        assert at.hub.asked("start") == ["minji"]
+        await at.round(POLICY.starting)
+        assert at.lease(lease.id).why is Why.NEVER_STARTED
+
+    play(story)
+
+
+def test_a_server_that_stopped_gives_its_accelerator_back(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        await at.round()
+        await at.round()
+        del at.hub.servers["minji"]
+        await at.round()
+        assert (at.lease(lease.id).state, at.lease(lease.id).why) == (State.ENDING, Why.VANISHED)
+        await at.round()
+        assert at.lease(lease.id).state is State.ENDED
+
+    play(story)
+
+
+def test_what_is_over_is_stopped_although_the_hub_stumbles(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(**TORCH, seconds=600), at.second)
+        following = at.desk.ask(wish("jisu"), at.second)
+        await at.round()
+        await at.round()
+        at.hub.refuses = 503
+        await at.round(600)
+        assert at.lease(lease.id).state is State.ENDING
+        await at.round()
+        assert at.hub.asked("stop") == ["minji"]
+        assert at.lease(following.id).state is State.QUEUED
+        at.hub.refuses = 0
+        await at.round()
+        await at.round()
+        assert at.hub.asked("stop") == ["minji", "minji"]
+        assert at.lease(following.id).state is State.GRANTED
+
+    play(story)
+
+
+def test_while_the_hub_is_away_nothing_is_granted_or_lost(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        await at.round()
+        await at.round()
+        at.hub.away = True
+        await at.round()
+        assert not at.desk.engine_answers
+        assert at.lease(lease.id).state is State.ACTIVE
+        at.machine[0] = Inventory(slots(2))
+        waiting = at.desk.ask(wish("jisu"), at.second)
+        await at.round()
+        assert at.lease(waiting.id).state is State.QUEUED
+        at.hub.away = False
+        await at.round()
+        assert at.lease(waiting.id).state is State.GRANTED
+        assert at.lease(lease.id).state is State.ACTIVE
+
+    play(story)
+
+
+def test_one_that_falls_ill_is_given_to_nobody_at_once(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        (one,) = slots(1)
+        at.machine[0] = Inventory((replace(one, health=Health.ILL, why="It is broken."),))
+        await at.round()
+        lease = at.desk.ask(wish(), at.second)
+        await at.round()
+        assert at.lease(lease.id).state is State.QUEUED
+        at.machine[0] = Inventory((one,))
+        await at.round()
+        assert at.lease(lease.id).state is State.GRANTED
+
+    play(story)
+
+
+def test_a_table_that_is_wrong_keeps_the_last_inventory(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.machine[0] = TableError("accelerators.toml: no.")
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        await at.round(60)
+        assert at.lease(lease.id).state is State.ACTIVE
+        assert await at.rounds.once() == ["inventory"]
+
+    play(story)
+
+
+def test_the_hub_may_refuse_to_say_what_runs(play: Play) -> None:
+    """A scope was taken away: as if it did not answer."""
+
+    async def story(at: Stage) -> None:
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        await at.round()
+
+        async def forbidden(name: str) -> HubUser | None:
+            raise HubRefusedError(403, "no")
+
+        at.hub.user = forbidden  # type: ignore[method-assign]  # from now on
+        assert await at.rounds.once() == ["containers"]
+        assert at.lease(lease.id).state is State.ACTIVE
+        assert not at.desk.engine_answers
+
+    play(story)
+
+
+@pytest.mark.parametrize(("status", "raised"), [(400, False), (404, False), (403, True)])
+def test_stopping_what_has_stopped_is_no_error(status: int, raised: bool) -> None:
+    async def stop() -> Any:
+        hub = SomeHub(refuses=status)
+        await HubServers(cast(Hub, hub)).stop(Container("minji/", "r1", ()))
+        return hub
+
+    if raised:
+        with pytest.raises(HubRefusedError):
+            asyncio.run(stop())
+    else:
+        assert asyncio.run(stop()).asked("stop") == ["minji"]
