@@ -395,6 +395,22 @@ def test_only_what_is_there_is_drained(desk: Desk) -> None:
     assert desk.undrain("H100-0000", NOW)
 
 
+def test_a_container_that_no_lease_allows_keeps_its_slot_from_others(desk: Desk) -> None:
+    orphan = Container("orphan", "lost", ("H100-0000", "H100-0001"))
+    (action,) = desk.listed([orphan], NOW, NOW).actions
+    assert (action.do, action.container) == (Do.STOP, "orphan")
+    lease = desk.ask(wish(), NOW + 1)
+    assert lease.state is State.QUEUED
+    desk.listed([], NOW + 5, NOW + 5)
+    assert [x.id for x in desk.advance(NOW + 5)] == [lease.id]
+
+
+def test_nobody_comes_into_line_for_what_is_not_there(desk: Desk) -> None:
+    with pytest.raises(WishError, match="at most 2"):
+        desk.ask(wish(count=3), NOW)
+    assert desk.leases.open_ones() == []
+
+
 def test_whose_server_gets_what(desk: Desk) -> None:
     lease = desk.ask(wish(), NOW)
     assert desk.held_by("minji", NOW) is None
