@@ -84,7 +84,7 @@ c.JupyterHub.load_roles = [
     {"name": "lending", "scopes": [scopes.ACCESS], "users": given["people"],
      "services": ["spawner", "stranger"]},
     {"name": "lending-admin", "scopes": [scopes.ADMIN], "users": ["chief"]},
-    {"name": "spawner", "scopes": [scopes.DEVICES], "services": ["spawner"]},
+    {"name": "spawner", "scopes": [scopes.DEVICES], "services": ["spawner"], "users": ["chief"]},
     {"name": "keeper", "scopes": ["admin:users", "admin:servers", "tokens", "read:services"],
      "services": ["keeper"]},
 ]
