@@ -182,7 +182,7 @@ def test_a_run_that_keeps_to_the_schema() -> None:
 )
 def test_what_is_wrong_is_named(part: int, change: dict[str, Any], said: str) -> None:
     run = good()
-    run[part].update(change)  # type: ignore[arg-type]  # of one tuple, text or numbers
+    run[part].update(change)
     assert rules.check(*run) == [said]
 
 
