@@ -140,7 +140,10 @@ def log(report: Report, path: Path = MODEL, experiment: str = EXPERIMENT) -> str
 
 
 def table(experiment: str = EXPERIMENT) -> Any:
-    """All runs of this schema in tracking, the latest of each device and precision, as a pandas table."""
+    """The latest run of each device and precision in tracking, as a pandas table.
+
+    Of this schema, and of the model that was measured last: others cannot be compared.
+    """
     import mlflow
 
     runs = mlflow.search_runs(
@@ -148,8 +151,10 @@ def table(experiment: str = EXPERIMENT) -> Any:
         filter_string=f"tags.schema = '{SCHEMA}'",
         order_by=["attributes.start_time DESC"],
     )
-    same = ["params.device", "params.device_model", "params.precision", "params.model_sha256"]
-    latest = runs[runs["status"] == "FINISHED"].drop_duplicates(same)
+    done = runs[runs["status"] == "FINISHED"]
+    model = done["params.model_sha256"]
+    same = ["params.device", "params.device_model", "params.precision"]
+    latest = done[model == model.iloc[0]].drop_duplicates(same)
     latest = latest.rename(
         columns=lambda name: name.removeprefix("params.").removeprefix("metrics.")
     )

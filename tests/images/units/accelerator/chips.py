@@ -55,6 +55,18 @@ for parent in parents:
 # the second notebook took the first one's model
 assert len({run.data.params["model_sha256"] for run in children}) == 1
 
+# the table has the latest of each, and nothing of another model
+bench: Any = importlib.import_module("chipbench.bench")
+latest = max(parents, key=lambda run: run.info.start_time).info.run_id
+with mlflow.start_run(experiment_id=experiment.experiment_id, tags=bench.TAGS) as late:
+    mlflow.log_params({**children[0].data.params, "device": "late"})
+table = bench.table()
+assert set(table["device"]) == {"late", "ort:cpu", "torch:cpu"}
+assert set(table[table["device"] != "late"]["tags.mlflow.parentRunId"]) == {latest}
+with mlflow.start_run(experiment_id=experiment.experiment_id, tags=bench.TAGS):
+    mlflow.log_params({**children[0].data.params, "model_sha256": "0" * 64})
+assert len(bench.table()) == 1
+
 # what nobody computed is refused: a device that is not here does not become a figure of the CPU
 runtimes: Any = importlib.import_module("chipbench.runtimes")
 devices: Any = importlib.import_module("chipbench.devices")
