@@ -275,6 +275,16 @@ def test_devices_of_a_plug_in_appear_once_with_their_handles() -> None:
     ]
 
 
+def test_nvidias_own_plug_in_names_the_cards_and_hides_what_is_compiled_in() -> None:
+    plain = SimpleNamespace(metadata={}, vendor="NVIDIA")
+    card = SimpleNamespace(ep_name=CUDA, ep_metadata={}, device=plain)
+    found = devices.found(fake_ort(CUDA, plugged=(card,)), fake_torch("cuda", ("NVIDIA L4",)))
+    assert [(d.name, d.model, d.handle) for d in found if d.kind != "cpu"] == [
+        ("ort:cuda:0", "NVIDIA L4", card),
+        ("torch:cuda:0", "NVIDIA L4", None),
+    ]
+
+
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of packages on the path."""

@@ -80,7 +80,10 @@ def _by_onnxruntime(ort: Any, torch: Any) -> Iterator[Device]:
         index = plugged[handle.ep_name] = plugged.get(handle.ep_name, -1) + 1
         about = {**dict(handle.device.metadata), **dict(handle.ep_metadata)}
         model = about.get("Description") or about.get("name") or handle.device.vendor or "unknown"
-        yield Device("ort", handle.ep_name, index, kind_of(handle.ep_name), model, handle)
+        kind = kind_of(handle.ep_name)
+        if kind == _NVIDIA and index < torch.cuda.device_count():
+            model = str(torch.cuda.get_device_name(index))
+        yield Device("ort", handle.ep_name, index, kind, model, handle)
     for provider in ort.get_available_providers():
         if provider in (CPU, *_NO_CHIP, *plugged):
             continue

@@ -77,15 +77,15 @@ def _session(device: Device, model: bytes, threads: int, profile: str = "") -> A
         options.enable_profiling, options.profile_file_prefix = True, profile
     if device.backend != CPU:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    settings: dict[str, str] = {}
+    if device.backend == "CUDAExecutionProvider":
+        settings["use_tf32"] = "0"  # else what is called fp32 would be less
     if device.handle is not None:
-        options.add_provider_for_devices([device.handle], {})
+        options.add_provider_for_devices([device.handle], settings)
         session = ort.InferenceSession(model, options)
     else:
-        settings: dict[str, str] = {}
         if device.kind == "nvidia.com/gpu":
             settings["device_id"] = str(device.index)
-        if device.backend == "CUDAExecutionProvider":
-            settings["use_tf32"] = "0"  # else what is called fp32 would be less
         session = ort.InferenceSession(model, options, providers=[(device.backend, settings)])
     # Python would try again on the CPU when a provider fails
     session.disable_fallback()
