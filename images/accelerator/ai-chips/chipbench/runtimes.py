@@ -80,15 +80,16 @@ def _session(device: Device, model: bytes, threads: int, profile: str = "") -> A
     settings: dict[str, str] = {}
     if device.backend == "CUDAExecutionProvider":
         settings["use_tf32"] = "0"  # else what is called fp32 would be less
+    # enable_fallback=0: Python would try again on the CPU when a provider fails
     if device.handle is not None:
         options.add_provider_for_devices([device.handle], settings)
-        session = ort.InferenceSession(model, options)
+        session = ort.InferenceSession(model, options, enable_fallback=0)
     else:
         if device.kind == "nvidia.com/gpu":
             settings["device_id"] = str(device.index)
-        session = ort.InferenceSession(model, options, providers=[(device.backend, settings)])
-    # Python would try again on the CPU when a provider fails
-    session.disable_fallback()
+        session = ort.InferenceSession(
+            model, options, providers=[(device.backend, settings)], enable_fallback=0
+        )
     if device.backend not in session.get_providers():
         raise CannotError(f"{device.backend} did not start, so ONNX Runtime would use the CPU")
     return session
