@@ -1,4 +1,9 @@
-"""Measure every device, and log what was measured to tracking."""
+"""Measure every device, and log what was measured to tracking.
+
+The same small model on every device of this server, under one schema: ``rules`` says what a figure is and what
+a run must hold, ``devices`` finds the devices, ``model`` makes the model, ``runtimes`` runs it.
+``python -m chipbench`` prints figures without tracking.
+"""
 
 from __future__ import annotations
 
