@@ -322,6 +322,8 @@ def test_an_error_is_said_in_one_line_without_codes() -> None:
     error = RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : No Gemm(13)\nat: x.cc")
     assert devices.first_line(error) == "No Gemm(13)"
     assert devices.first_line(ValueError()) == "ValueError"
+    place = "/source/pybind_state.cc:729 void onnxruntime::Register(Options&, const Options&) "
+    assert devices.first_line(RuntimeError(f"{place}Please install it.")) == "Please install it."
 
 
 # ---- the notebook ---------------------------------------------------------------------------

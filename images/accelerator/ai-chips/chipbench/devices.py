@@ -133,6 +133,7 @@ def cpu_threads(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, in one line, without ONNX Runtime's code numbers."""
+    """What an exception says, in one line, without ONNX Runtime's code numbers and places in its source."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", line)
+    line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", line)
+    return re.sub(r"^/\S+\.cc:\d+ .*?\) (?=[A-Z])", "", line)
