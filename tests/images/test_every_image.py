@@ -48,7 +48,7 @@ def test_nothing_of_the_build_is_left(in_image: InImage, image: str) -> None:
     left = in_image(
         image,
         f"for p in gcc cc g++ make ld npm {tools}; do command -v $p; done; "
-        "ls -d /build /tmp/* /run/secrets /root/.cache /root/.npm /var/lib/apt/lists/?* "
+        "ls -d /build /tmp/* /run/secrets ~root/.cache ~root/.npm /var/lib/apt/lists/?* "
         "/var/cache/apt/archives/*.deb /var/cache/apt/*.bin 2>/dev/null; true",
     )
     # empty folders in which the build's files were mounted

@@ -105,7 +105,7 @@ class Lending:
     ports: Mapping[str, int]
     given: dict[str, Any]
     machine: Machine
-    hub: subprocess.Popen[bytes]
+    hub: subprocess.Popen[bytes] = field(init=False)
     _tokens: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
 
     @property
@@ -329,14 +329,14 @@ def running(folder: Path, gpus: Collection[str]) -> Iterator[Lending]:
         },
     }
     directory(Database(str(given["database"])))
-    lending = Lending(folder, ports, given, machine, None)  # type: ignore[arg-type]  # started below
+    lending = Lending(folder, ports, given, machine)
     try:
         lending.start_hub()
         for user in PEOPLE:
             assert lending.keeper("POST", f"/users/{user}").status_code in (201, 409)
         yield lending
     finally:
-        if lending.hub is not None:
+        if "hub" in vars(lending):  # else it was never started
             stop(lending.hub)
         for one in servers.iterdir():
             _end(int(one.name), str(folder))

@@ -19,7 +19,7 @@ from madang_hub.accelerators.broker.wishes import (
     WishError,
     check_environment,
     check_there,
-    minutes_of,
+    seconds_of,
     wish_of,
 )
 from madang_hub.accelerators.inventory import Inventory
@@ -106,8 +106,8 @@ def test_a_wish_that_is_none(
 @pytest.mark.parametrize("body", [{}, {"minutes": 0}, {"minutes": "5"}, {"minutes": 5, "x": 1}])
 def test_minutes_that_are_none(body: dict[str, Any]) -> None:
     with pytest.raises(WishError):
-        minutes_of(body)
-    assert minutes_of({"minutes": 5}) == 300
+        seconds_of(body)
+    assert seconds_of({"minutes": 5}) == 300
 
 
 @pytest.mark.parametrize(

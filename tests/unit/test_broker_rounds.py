@@ -212,16 +212,15 @@ def test_a_hub_that_does_not_answer_a_start_is_asked_again(play: Play) -> None:
     async def story(at: Stage) -> None:
         lease = at.desk.ask(wish(**TORCH), at.second)
         taken: list[str] = []
-        start = at.hub.start
 
         async def away(name: str, options: Mapping[str, str]) -> None:
             taken.append(name)
             raise HubAwayError("no answer")
 
-        at.hub.start = away  # type: ignore[method-assign]  # for one round
-        await at.round()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(at.hub, "start", away)
+            await at.round()
         assert (taken, at.lease(lease.id).state) == (["minji"], State.ACTIVE)
-        at.hub.start = start  # type: ignore[method-assign]  # as it was
         await at.round()
         assert at.hub.asked("start") == ["minji"]
         await at.round()
@@ -335,8 +334,9 @@ def test_the_hub_may_refuse_to_say_what_runs(play: Play) -> None:
         async def forbidden(name: str) -> HubUser | None:
             raise HubRefusedError(403, "no")
 
-        at.hub.user = forbidden  # type: ignore[method-assign]  # from now on
-        assert await at.rounds.once() == ["containers"]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(at.hub, "user", forbidden)
+            assert await at.rounds.once() == ["containers"]
         assert at.lease(lease.id).state is State.ACTIVE
         assert not at.desk.engine_answers
 

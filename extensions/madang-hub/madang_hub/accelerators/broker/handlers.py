@@ -18,7 +18,7 @@ from madang_hub.accelerators.broker.wishes import (
     NOT_UNDERSTOOD,
     WishError,
     check_environment,
-    minutes_of,
+    seconds_of,
     wish_of,
 )
 from madang_hub.accelerators.leases import Lease, LeaseError, NotYoursError, Request, State
@@ -182,7 +182,7 @@ class Extend(Asked):
             parts.desk.extend,
             identity,
             self.viewer.name,
-            minutes_of(self.body()),
+            seconds_of(self.body()),
             parts.seconds(),
         )
         self.send(await self.model(lease))

@@ -88,7 +88,7 @@ def _number(body: Mapping[str, Any], name: str, most: int) -> int:
     return value
 
 
-def minutes_of(body: Mapping[str, Any]) -> int:
+def seconds_of(body: Mapping[str, Any]) -> int:
     """The seconds of a body with nothing but ``minutes``.
 
     Raises:
