@@ -83,26 +83,47 @@ def root() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+LONGEST = ("engine", "stacks", "embedded", "images")
+"""Groups that take longest are begun first, so that no worker is left alone with one at the end."""
+KINDS = ("browser", "integration", "security", "images")
+"""Folders whose files come next; the rest takes seconds."""
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Tests that share something stay together, in order, in one of xdist's workers.
 
-    All that uses the container engine is one group (names and counts of networks, the guard's rules and
-    the server mode of the whole run are shared), the user images another, what uses the embedded mode of
-    the whole run a third. Everything else brings its own and is grouped by file.
+    What uses the server mode of the whole run is one group, as are the guard's tests and those of the machine
+    with user servers. Stacks that a module brings along have names, ranges and ports of their own: they are
+    another group, only because three at once are too many. The user images are one more, and what uses the
+    embedded mode of the whole run. Everything else is grouped by file.
     """
     # not in pytest_collection_modifyitems: xdist's own, which reads the groups, runs before any other
     item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _group(item: pytest.Item) -> str:
-    names = getattr(item, "fixturenames", ())
+    names = set(getattr(item, "fixturenames", ()))
     if item.get_closest_marker("images"):
         return "images"
-    if item.get_closest_marker("engine") or {"engine", "server_mode"} & set(names):
-        return "engine"
-    if {"embedded_mode", "madang"} & set(names):
+    if item.get_closest_marker("engine") or {"engine", "server_mode"} & names:
+        # `madang` asks for the server mode only when it is set up
+        of_the_run = {"server_mode", "madang"} & names or item.path.parent.name == "security"
+        return "engine" if of_the_run else "stacks"
+    if {"embedded_mode", "madang"} & names:
         return "embedded"
     return item.path.stem
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long groups first; inside a group the order stays (scripts/test tells xdist to leave it)."""
+
+    def rank(item: pytest.Item) -> tuple[int, int]:
+        group, kind = _group(item), item.path.parent.name
+        by_group = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+        return by_group, KINDS.index(kind) if kind in KINDS else len(KINDS)
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)
