@@ -64,6 +64,10 @@ def test_from_the_line_to_the_end(two: Lending) -> None:
     server = wait_until(lambda: two.server("ann"), "ann's server")
     assert server["user_options"] == TORCH
 
+    (first, second) = two.request("ann", asked["id"])["device"]
+    assert {first["id"], second["id"]} == {ONE, TWO}
+    assert first["used_memory"] is not None
+
     devices = two.devices("ann")
     assert devices.status_code == 200, devices.text
     assert sorted(devices.json()["devices"]) == [f"{GPU}={ONE}", f"{GPU}={TWO}"]
@@ -241,8 +245,8 @@ def test_who_had_an_ill_one_gets_another(two: Lending) -> None:
     assert [s["id"] for s in found["slots"]] == [other]
     assert found["seconds"] < 3600
     assert two.free() == []
-    (kind,) = two.overview("ann")["free"]
-    assert kind["total"] == 1
+    assert sum(kind["total"] for kind in two.overview("ann")["free"]) == 1
+    assert sum(kind["ill"] for kind in two.overview("ann")["free"]) == 1
 
 
 def test_a_drained_one_is_given_to_nobody(one: Lending) -> None:
@@ -252,7 +256,9 @@ def test_a_drained_one_is_given_to_nobody(one: Lending) -> None:
     assert (shown["drained"]["by"], shown["drained"]["why"]) == ("chief", "a fan")
     asked = one.asked("ann", team="team:a")
     assert (asked["state"], asked["latest"]) == ("queued", None)
-    assert one.overview("ann")["free"] == []
+    assert asked["why_no_estimate"] == "drained"
+    free = one.overview("ann")["free"]
+    assert (sum(k["total"] for k in free), sum(k["drained"] for k in free)) == (0, 1)
     assert one.admin("POST", "slots/undrain", {"slot": ONE}).status_code == 204
     assert one.becomes("ann", asked["id"], "granted")["slots"][0]["id"] == ONE
     for path in ("slots/drain", "slots/undrain"):

@@ -22,7 +22,7 @@ from support.accelerators import (
     wish,
 )
 
-from madang_hub.accelerators.estimate import Estimate, estimate
+from madang_hub.accelerators.estimate import Estimate, NoEstimate, estimate
 from madang_hub.accelerators.fairshare import Shares, Usage
 from madang_hub.accelerators.leases import Policy, Request, State, fell_ill
 from madang_hub.accelerators.ledger import shares_at
@@ -488,7 +488,8 @@ def test_an_estimate_says_place_and_time() -> None:
     assert places == [1, 2, 3, 4]
     third = estimated(world, ids[2], 100)
     assert third.latest == 2 * HOUR
-    assert estimated(world, never, 100).latest is None
+    nothing = estimated(world, never, 100)
+    assert (nothing.latest, nothing.why) == (None, NoEstimate.NONE)
     with pytest.raises(KeyError):
         estimated(world, "nobody", 100)
 
@@ -497,6 +498,29 @@ def held_one(world: World, n: int) -> str:
     lease = world.ask(wish(f"h{n}", "team:h", HOUR), 0)
     world.decide(0)
     return lease.id
+
+
+def test_classes_that_leave_no_room_are_named() -> None:
+    """A reservation without an end in sight: the queue gives such a request no turn."""
+    classes = [Reservation("c", "class:c", "nvidia.com/gpu", 2, HOUR, 10**6)]
+    world = World(Fleet(slots(2)), EVEN, classes=classes)
+    mine = world.ask(wish("minji", seconds=2 * HOUR), 0).id
+    assert world.decide(0) == []
+    found = estimated(world, mine, 0)
+    assert (found.place, found.latest, found.why) == (1, None, NoEstimate.RESERVED)
+
+
+@pytest.mark.parametrize("drained", [True, False])
+def test_what_does_not_go_away_leaves_no_estimate(drained: bool) -> None:
+    """A container that outstays its lease, and an operator who drained the other slot."""
+    world = World(Fleet(slots(2), drained={"H100-0001"} if drained else ()), EVEN)
+    gone_on = world.claim(held_one(world, 0), 0)
+    world.tick(gone_on.ends)
+    mine = world.ask(wish("minji", count=1 if drained else 2), gone_on.ends).id
+    now = gone_on.ends + EVEN.settle
+    found = estimated(world, mine, now)
+    assert found.why is (NoEstimate.ILL)
+    assert (found.place, found.soonest, found.latest) == (1, None, None)
 
 
 @settings(deadline=None, max_examples=60)

@@ -27,7 +27,7 @@ from madang_hub.accelerators.leases import Lease, Policy, Request, State, StateE
 from madang_hub.accelerators.ledger import BudgetSpentError, What
 from madang_hub.accelerators.pools import Fleet
 from madang_hub.accelerators.reconcile import Container, Do
-from madang_hub.accelerators.slots import Health, Slot, Use
+from madang_hub.accelerators.slots import Health, Use
 from madang_hub.accelerators.store import Leases
 from madang_hub.accelerators.tables import Drained
 from madang_hub.catalog import Environment
@@ -443,9 +443,19 @@ def test_what_is_free_and_when_the_next_is(desk: Desk) -> None:
     assert found["next_free"] == views.moment(NOW + 600 + POLICY.settle)
 
 
-def test_nothing_of_a_kind_that_cannot_be_used() -> None:
-    fleet = Fleet(slots(1), drained={"H100-0000"})
-    assert views.free_model(NOW, fleet, [], POLICY) == []
+def test_what_cannot_be_used_is_counted_beside() -> None:
+    first, second, third = slots(3)
+    ill = replace(second, health=Health.ILL, why="It is broken.")
+    other = replace(third, model="A100", health=Health.ILL, why="It is broken.")
+    fleet = Fleet((first, ill, other), drained={first.id, other.id})
+    alone = {"total": 0, "free": 0, "next_free": None, "waiting": 0}
+    assert views.free_model(NOW, fleet, [], POLICY) == [
+        {"kind": GPU, "model": "A100", "memory": 80 * GIB, **alone, "drained": 1, "ill": 0},
+        {"kind": GPU, "model": "H100", "memory": 80 * GIB, **alone, "drained": 1, "ill": 1},
+    ]
+    some = views.free_model(NOW, replace(fleet, drained={other.id}), [], POLICY)
+    counts = [(x["model"], x["total"], x["free"], x["drained"], x["ill"]) for x in some]
+    assert counts == [("H100", 1, 1, 0, 1), ("A100", 0, 0, 1, 0)]
 
 
 def test_every_slot_with_who_and_since(desk: Desk) -> None:
@@ -467,13 +477,55 @@ def test_every_slot_with_who_and_since(desk: Desk) -> None:
 
 def test_a_lease_as_its_person_sees_it(desk: Desk) -> None:
     lease = desk.ask(wish(), NOW)
-    known: dict[str, Slot] = desk.inventory.by_id
-    shown = views.lease_model(lease, None, known, POLICY)
+    shown = views.lease_model(lease, None, desk.inventory, POLICY)
     assert (shown["state"], shown["take_until"]) == ("granted", views.moment(NOW + 120))
     assert (shown["began"], shown["ends"], shown["why"], shown["place"]) == (None, None, None, None)
     assert shown["slots"] == [
         {"id": "H100-0000", "model": "H100", "memory": 80 * GIB, "health": "good"}
     ]
+    assert shown["device"] == []
+
+
+def test_what_the_devices_of_a_lease_do(desk: Desk) -> None:
+    lease = served(desk, "minji", NOW, count=2)
+    inventory = Inventory((desk.inventory.slots[0],), {"H100-0000": Use(97, 3 * GIB, (812,))})
+    found = views.lease_model(lease, None, inventory, POLICY)["device"]
+    assert found == [
+        {
+            "id": "H100-0000",
+            "model": "H100",
+            "memory": 80 * GIB,
+            "utilisation": 97,
+            "used_memory": 3 * GIB,
+        },
+        # not there any more
+        {"id": "H100-0001", "model": "H100", "memory": 0, "utilisation": None, "used_memory": None},
+    ]
+
+
+def test_why_there_is_no_estimate(desk: Desk) -> None:
+    served(desk, "minji", NOW)
+    lease = desk.ask(wish("jisu", count=2), NOW + 1)
+
+    def why() -> str | None:
+        found = desk.estimate(lease, NOW + 2)
+        assert found is not None
+        shown = views.lease_model(lease, found, desk.inventory, POLICY)
+        assert (shown["latest"] is None) == (shown["why_no_estimate"] is not None)
+        said: str | None = shown["why_no_estimate"]
+        return said
+
+    assert why() is None
+    desk.drain("H100-0001", "admin", "a fan", NOW + 2)
+    assert why() == "drained"
+    desk.undrain("H100-0001", NOW + 2)
+    whole = desk.inventory
+    desk.inventory = broken(whole, "H100-0001")
+    assert why() == "ill"
+    desk.inventory = Inventory(slots(1))
+    assert why() == "none"
+    desk.inventory, desk.limits = whole, Limits(budgets={"team:a": 0.0})
+    assert why() == "budget"
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from madang_hub.accelerators.fairshare import Shares
 from madang_hub.accelerators.leases import Lease, Policy, State
 from madang_hub.accelerators.pools import Fleet, Pool, Reservation, pools_at, want_of
 from madang_hub.accelerators.queue import Line
+from madang_hub.accelerators.slots import Health
+
+
+class NoEstimate(Enum):
+    """Why nobody can say when a request is served."""
+
+    BUDGET = "budget"
+    """Its team has used its budget of the month: it waits until more is granted or the next month."""
+    RESERVED = "reserved"
+    """Classes leave no room for it soon."""
+    DRAINED = "drained"
+    """Too few that fit are left: an operator has taken some out of lending."""
+    ILL = "ill"
+    """Too few that fit are left: some are ill, or what holds them does not go away."""
+    NONE = "none"
+    """There are not so many that fit (any more)."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +38,14 @@ class Estimate:
         soonest: if leases give back as early as they usually do.
         latest: if every lease, also of those before it, lasts to its end. Who stays the first in line is
             served by then; otherwise it is no promise: who asks later and used less may still come before
-            it, and short requests may. Who gives back early makes it sooner. None for both: no slots that
-            are there could serve it.
+            it, and short requests may. Who gives back early makes it sooner. None for both: nobody can say,
+            and ``why`` has the reason.
     """
 
     place: int
     soonest: int | None
     latest: int | None
+    why: NoEstimate | None = None
 
 
 def estimate(
@@ -79,13 +97,34 @@ def estimate(
         if lease is mine:
             break
     if not wanted:
-        return Estimate(len(line), None, None)
+        return Estimate(len(line), None, None, _why_none(mine, now, fleet, policy))
+    if mine.request.team in barred:
+        return Estimate(len(line), None, None, NoEstimate.BUDGET)
     soonest, latest = (_served(now, pools, line, classes, policy, part) for part in (usual, 1.0))
     if len(line) == 1:
         need = policy.claim + mine.request.seconds + policy.settle
         plans = (pools[i].first(mine.request.count, need) for i in wanted)
         latest = min((plan for plan in plans if plan is not None), default=latest)
+        if classes and latest > now + policy.longest + policy.claim + policy.settle + policy.gap:
+            # as the queue has it: it gets no turn
+            return Estimate(1, None, None, NoEstimate.RESERVED)
     return Estimate(len(line), min(soonest, latest), latest)
+
+
+def _why_none(mine: Lease, now: int, fleet: Fleet, policy: Policy) -> NoEstimate:
+    """Why no pool could serve ``mine``, even if all of it were free."""
+
+    def enough(slots: Fleet) -> bool:
+        want = want_of(mine.request)
+        return any(p.fits(want) for p in pools_at(now, slots, (), (), policy).pools)
+
+    undrained = replace(fleet, drained=frozenset())
+    if enough(undrained):
+        return NoEstimate.DRAINED if not enough(fleet) else NoEstimate.ILL
+    well = tuple(replace(s, health=Health.GOOD) for s in fleet.slots)
+    if enough(replace(fleet, slots=well, drained=frozenset(), occupied=frozenset())):
+        return NoEstimate.ILL
+    return NoEstimate.NONE
 
 
 def _served(

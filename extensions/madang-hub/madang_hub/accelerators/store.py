@@ -1,8 +1,8 @@
 """Leases, the ledger and what operators said, in the Hub's database.
 
-Every method is one transaction and blocks. A change locks one row first, so changes come one after the other
-whichever process makes them; what must never be twice cannot be stored twice besides (:mod:`.tables`). The
-rules decide, this keeps: a crash at any moment leaves the state before or after a step, never one between.
+Every method is one transaction and blocks. Changes come one after the other (:mod:`.transactions`), and what
+must never be twice cannot be stored twice besides (:mod:`.tables`). The rules decide, this keeps: a crash at
+any moment leaves the state before or after a step, never one between.
 """
 
 from __future__ import annotations
@@ -10,25 +10,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from madang_hub.accelerators import leases as rules
-from madang_hub.accelerators.accounts import Accounts
 from madang_hub.accelerators.estimate import Estimate, estimate
 from madang_hub.accelerators.leases import HELD, OPEN, Lease, Policy, Request, State, Why
-from madang_hub.accelerators.ledger import Allowance, Event, What
+from madang_hub.accelerators.ledger import Event, What
+from madang_hub.accelerators.notes import Notes
 from madang_hub.accelerators.pools import Fleet, Reservation, pools_at, want_of
 from madang_hub.accelerators.queue import decide
 from madang_hub.accelerators.reconcile import Action, Do
 from madang_hub.accelerators.tables import (
-    DRAINED,
     EVENTS,
     LEASES,
     STATE,
-    Drained,
     drains,
     find,
     hold,
@@ -41,24 +38,17 @@ from madang_hub.accelerators.tables import (
 from madang_hub.people.database import Database
 from madang_hub.web.i18n import N_
 
-Found = TypeVar("Found")
-
-_TRIES = 6
-"""SQLite waits 5 seconds for another process; so often a change is begun before it is given up."""
-
 
 class SlotTakenError(RuntimeError):
     """A slot has a holder already. Nothing was changed."""
 
 
-class Leases:
+class Leases(Notes):
     """The store; ``policy`` is the operator's. One object for each thread or process."""
 
     def __init__(self, database: Database, policy: Policy) -> None:
-        self._database, self._policy = database, policy
-        self._ready = False
-        self.accounts = Accounts(database, policy)
-        """What was used, and budgets."""
+        super().__init__(database, policy)
+        self._policy = policy
 
     # ---- requests and leases --------------------------------------------------------------
 
@@ -312,29 +302,6 @@ class Leases:
 
         return self._change(work)
 
-    # ---- operators ------------------------------------------------------------------------
-
-    def drain(self, slot: str, by: str, why: str, now: int) -> None:
-        """Give ``slot`` to nobody any more; who has it keeps it to the end."""
-
-        def work(db: sa.Connection) -> None:
-            db.execute(DRAINED.delete().filter_by(slot=slot))
-            db.execute(DRAINED.insert().values(slot=slot, by=by, why=why, since=now))
-
-        self._change(work)
-
-    def undrain(self, slot: str) -> None:
-        self._change(lambda db: db.execute(DRAINED.delete().filter_by(slot=slot)))
-
-    def drained(self) -> dict[str, Drained]:
-        """The drained slots by id."""
-        with self._database.transaction() as db:
-            return drains(db)
-
-    def allow(self, more: Allowance) -> None:
-        """Give a team more for the month that its moment is in."""
-        self._change(lambda db: self.accounts.allow(db, more))
-
     # ---- transactions ---------------------------------------------------------------------
 
     def _step(self, identity: str, step: Callable[[Lease], Lease]) -> Lease:
@@ -346,31 +313,6 @@ class Leases:
             return after
 
         return self._change(work)
-
-    def _change(self, work: Callable[[sa.Connection], Found]) -> Found:
-        self._prepare()
-        for left in reversed(range(_TRIES)):
-            try:
-                with self._database.transaction() as db:
-                    # takes the row (PostgreSQL) or the file (SQLite) before anything is read
-                    db.execute(STATE.update().values(turns=STATE.c.turns))
-                    return work(db)
-            except OperationalError as error:
-                if not left or "locked" not in str(error.orig):
-                    raise
-        raise AssertionError("unreachable")
-
-    def _prepare(self) -> None:
-        if self._ready:
-            return
-        try:
-            with self._database.transaction() as db:
-                if db.execute(sa.select(STATE.c.id)).first() is None:
-                    db.execute(STATE.insert().values(id=1, turns=0))
-        except DBAPIError:
-            # another process was faster; if not, the next line of whoever called says what is wrong
-            pass
-        self._ready = True
 
 
 def _owned(db: sa.Connection, identity: str, person: str = "") -> Lease:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -24,30 +25,64 @@ def free_model(
     now: int, fleet: Fleet, leases: Iterable[Lease], policy: Policy
 ) -> list[dict[str, Any]]:
     """What can be lent, one entry for slots that are alike: how many, how many of them are free, when the next
-    of the others is free at the latest, and how many requests in line could have one."""
+    of the others is free at the latest, and how many requests in line could have one. Drained and ill ones
+    are not among ``total``; there are so many of them besides.
+    """
     known = list(leases)
     waiting = [x for x in known if x.state is State.QUEUED]
     held = [x for x in known if x.state is not State.QUEUED]
-    return [
+    drained = Counter(_likeness(s, fleet) for s in fleet.slots if s.id in fleet.drained)
+    ill = Counter(
+        _likeness(s, fleet)
+        for s in fleet.slots
+        if s.health is Health.ILL and s.id not in fleet.drained
+    )
+    found = []
+    there = set()
+    for pool in pools_at(now, fleet, held, (), policy).pools:
+        key = (pool.kind, pool.model, pool.memory, pool.parts)
+        there.add(key)
+        found.append(
+            {
+                "kind": pool.kind,
+                "model": pool.model,
+                "memory": pool.memory,
+                "total": pool.total,
+                "free": len(pool.free),
+                "next_free": moment(now if pool.free else min(pool.ends, default=None)),
+                "waiting": sum(pool.fits(want_of(x.request)) for x in waiting),
+                "drained": drained[key],
+                "ill": ill[key],
+            }
+        )
+    found += [
         {
-            "kind": pool.kind,
-            "model": pool.model,
-            "memory": pool.memory,
-            "total": pool.total,
-            "free": len(pool.free),
-            "next_free": moment(now if pool.free else min(pool.ends, default=None)),
-            "waiting": sum(pool.fits(want_of(x.request)) for x in waiting),
+            "kind": key[0],
+            "model": key[1],
+            "memory": key[2],
+            "total": 0,
+            "free": 0,
+            "next_free": None,
+            "waiting": 0,
+            "drained": drained[key],
+            "ill": ill[key],
         }
-        for pool in pools_at(now, fleet, held, (), policy).pools
-        if pool.total
+        for key in sorted({*drained, *ill} - there)
     ]
+    return found
+
+
+def _likeness(slot: Slot, fleet: Fleet) -> tuple[str, str, int, int]:
+    """What slots of one pool have in common."""
+    return (slot.kind, slot.model, slot.memory, fleet.parts.get(slot.id, 1))
 
 
 def lease_model(
-    lease: Lease, estimate: Estimate | None, slots: Mapping[str, Slot], policy: Policy
+    lease: Lease, estimate: Estimate | None, inventory: Inventory, policy: Policy
 ) -> dict[str, Any]:
     """A lease as its person sees it."""
     request = lease.request
+    slots = inventory.by_id
     granted = lease.state is State.GRANTED
     return {
         "id": lease.id,
@@ -69,8 +104,28 @@ def lease_model(
         "place": estimate.place if estimate else None,
         "soonest": moment(estimate.soonest) if estimate else None,
         "latest": moment(estimate.latest) if estimate else None,
+        "why_no_estimate": estimate.why.value if estimate and estimate.why else None,
         "slots": [_slot(slots.get(slot), slot) for slot in lease.slots],
+        "device": _devices(lease, inventory) if lease.state is State.ACTIVE else [],
     }
+
+
+def _devices(lease: Lease, inventory: Inventory) -> list[dict[str, Any]]:
+    """What the slots of a lease do now; None is "nobody says"."""
+    known = inventory.by_id
+    found = []
+    for identity in lease.slots:
+        slot, use = known.get(identity), inventory.use.get(identity, Use())
+        found.append(
+            {
+                "id": identity,
+                "model": slot.model if slot else lease.model,
+                "memory": slot.memory if slot else 0,
+                "utilisation": use.utilisation,
+                "used_memory": use.memory,
+            }
+        )
+    return found
 
 
 def _slot(slot: Slot | None, identity: str) -> dict[str, Any]:
