@@ -24,6 +24,7 @@ from madang_hub.people.audit import Audit
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory, Team
 from madang_hub.people.directory import Person as Record
+from madang_hub.places import ensure_secrets
 from support import nvml
 from support.deployment import ROOT, free_ports
 from support.nvml import Device, Machine
@@ -57,6 +58,7 @@ CONFIG = """
 import json, os, sys
 from jupyterhub.spawner import SpawnException
 from madang_hub.accelerators.broker import scopes
+from madang_hub.web.static_files import MadangStaticFiles
 
 given = json.loads(os.environ["BROKER_TEST"])
 c.JupyterHub.bind_url = "http://127.0.0.1:%d" % given["port"]
@@ -74,9 +76,11 @@ c.Authenticator.allow_all = True
 c.JupyterHub.services = [
     {"name": "accelerators", "url": "http://127.0.0.1:%d" % given["broker"],
      "command": [sys.executable, "-m", "madang_hub.accelerators.broker"],
+     "oauth_no_confirm": True, "oauth_client_allowed_scopes": [scopes.ADMIN],
      "cwd": given["folder"], "environment": given["environment"]},
     *({"name": name, "api_token": token} for name, token in given["tokens"].items()),
 ]
+c.JupyterHub.tornado_settings = {"static_handler_class": MadangStaticFiles}
 c.JupyterHub.custom_scopes = scopes.CUSTOM_SCOPES
 c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self"]},
@@ -328,6 +332,7 @@ def running(folder: Path, gpus: Collection[str]) -> Iterator[Lending]:
             "PYTHONSAFEPATH": "1",
         },
     }
+    ensure_secrets(data / "secrets")
     directory(Database(str(given["database"])))
     lending = Lending(folder, ports, given, machine)
     try:

@@ -26,6 +26,7 @@ PEOPLE_SERVICE = "people"
 PEOPLE_PREFIX = "/services/people/"
 IDLE_SERVICE = "idle-culler"
 ACCELERATOR_SERVICE = "accelerators"
+ACCELERATOR_PREFIX = "/services/accelerators/"
 
 _MAKERS: Mapping[str, Callable[[], str]] = {
     "cookie_secret": lambda: secrets.token_hex(32),
@@ -37,6 +38,7 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "people_token": lambda: secrets.token_hex(32),
     "idle_token": lambda: secrets.token_hex(32),
     "people_cookies": lambda: secrets.token_hex(32),
+    "accelerator_cookies": lambda: secrets.token_hex(32),
     "database_hub": lambda: secrets.token_hex(24),
     "database_mlflow": lambda: secrets.token_hex(24),
 }

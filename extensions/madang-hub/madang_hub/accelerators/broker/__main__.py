@@ -19,7 +19,7 @@ from madang_hub.people.database import Database
 from madang_hub.people.service.base import sign_in
 from madang_hub.people.service.hub import Hub
 from madang_hub.people.service.process import listen, orphaned, say
-from madang_hub.places import Places
+from madang_hub.places import Places, read_secret
 from madang_hub.settings import Settings
 from madang_hub.shelf.offered import offered
 
@@ -43,8 +43,11 @@ async def serve() -> None:
     rounds = Rounds(parts)
     # the first inventory before the first request
     await rounds.look(parts.now())
+    secret = bytes.fromhex(read_secret(places.secrets, "accelerator_cookies"))
     server = HTTPServer(
-        application(parts, rounds, auth.base_url), xheaders=True, max_body_size=BODY_BYTES
+        application(parts, rounds, auth.base_url, auth.hub_prefix, secret),
+        xheaders=True,
+        max_body_size=BODY_BYTES,
     )
     address = urlsplit(environ["JUPYTERHUB_SERVICE_URL"])
     port = address.port or settings.accelerators_port

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Any
-
 from tornado.web import Application, RequestHandler
 
-from madang_hub.accelerators.broker import handlers
+from madang_hub.accelerators.broker import handlers, pages
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.broker.rounds import Rounds
 from madang_hub.people.service.app import Health
-from madang_hub.people.service.base import NotFound
+from madang_hub.people.service.base import Callback, Session
+from madang_hub.people.service.process import application_of
+from madang_hub.places import ACCELERATOR_SERVICE
 
 REQUEST = r"api/requests/([0-9a-f]{32})"
 
 ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"health", Health),
+    (r"oauth_callback", Callback),
+    (r"", pages.Mine),
+    (r"session", Session),
     (r"api/", handlers.Overview),
     (r"api/requests", handlers.Requests),
     (REQUEST, handlers.OneRequest),
@@ -30,19 +32,14 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"api/slots/undrain", handlers.Undrain),
     (r"api/budgets", handlers.Allow),
 ]
-"""Every address below the prefix; only ``health`` is public."""
-PUBLIC = frozenset({"health"})
+"""Every address below the prefix; ``health`` and ``oauth_callback`` are the public ones."""
+PUBLIC = frozenset({"health", "oauth_callback"})
 
 
-def application(parts: Parts, rounds: Rounds, prefix: str) -> Application:
-    """The application at ``prefix`` (with slashes at both ends)."""
-    routes: list[Any] = [(prefix + pattern, handler) for pattern, handler in ROUTES]
-    return Application(
-        routes,
-        default_handler_class=NotFound,
-        parts=parts,
-        rounds=rounds,
-        # nobody has a session here yet: no cookie is signed with it, and none is accepted
-        cookie_secret=secrets.token_bytes(32),
-        madang_language=parts.settings.language,
-    )
+def application(
+    parts: Parts, rounds: Rounds, prefix: str, hub_prefix: str, cookie_secret: bytes
+) -> Application:
+    """The application at ``prefix``; see :func:`.application_of`."""
+    found = application_of(ACCELERATOR_SERVICE, ROUTES, parts, prefix, hub_prefix, cookie_secret)
+    found.settings["rounds"] = rounds
+    return found

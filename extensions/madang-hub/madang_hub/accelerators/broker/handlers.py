@@ -28,6 +28,7 @@ from madang_hub.accelerators.slots import Health
 from madang_hub.catalog import OptionError
 from madang_hub.catalog import Person as Chooser
 from madang_hub.people.service.base import NOTHING_HERE, Problem, SignedIn
+from madang_hub.people.service.hub import HubAwayError, HubRefusedError
 from madang_hub.web.i18n import N_
 
 NO_RIGHT = N_("This needs a right that you do not have: {scope}.")
@@ -96,6 +97,7 @@ class Overview(Asked):
         fleet = replace(desk.fleet, drained=frozenset(drained))
         mine = await parts.work(desk.mine, self.viewer.name, now)
         budgets = [await parts.work(desk.budget, t, now) for t in sorted(self.viewer.teams)]
+        spent = any(b.spent for b in budgets)
         self.send(
             {
                 "now": views.moment(now),
@@ -104,8 +106,21 @@ class Overview(Asked):
                 "free": views.free_model(now, fleet, leases, desk.policy),
                 "requests": [await self.model(x) for x in mine],
                 "budgets": [views.budget_model(b, self.language) for b in budgets],
+                "helpers": list(await self.off_loop(desk.helpers)) if spent else [],
+                "server": await self._server(mine),
             }
         )
+
+    async def _server(self, mine: list[Lease]) -> bool | None:
+        """Whether a server of this person is there; None where it does not matter, or nobody says."""
+        taken = {x.state for x in mine if not x.container}
+        if taken.isdisjoint((State.GRANTED, State.ACTIVE)):
+            return None
+        try:
+            user = await self.parts.hub.user(self.viewer.name)
+        except (HubAwayError, HubRefusedError):
+            return None
+        return user is not None and user.server is not None
 
 
 class Requests(Asked):

@@ -32,6 +32,7 @@ from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf, shelf_of
 
 R = TypeVar("R")
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         settings=settings,
         directory=directory,
         audit=Audit(database),
-        templates=templates(),
+        templates=templates(TEMPLATES),
         zone=zone,
         shelf=shelf_of(places, catalog, database),
         hub=hub,

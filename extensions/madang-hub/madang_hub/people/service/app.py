@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tornado.web import Application, RequestHandler
 
 from madang_hub.people.service import (
@@ -17,9 +15,10 @@ from madang_hub.people.service import (
     runs_page,
     teams,
 )
-from madang_hub.people.service.base import Callback, NotFound
+from madang_hub.people.service.base import Callback, Session
 from madang_hub.people.service.parts import Parts
-from madang_hub.web.static_files import STATIC, MadangStaticFiles
+from madang_hub.people.service.process import application_of
+from madang_hub.places import PEOPLE_SERVICE
 
 TEAM = r"((?:class|team):[a-z0-9-]+)"
 CLASS = r"(class:[a-z0-9-]+)"
@@ -39,7 +38,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"health", Health),
     (r"oauth_callback", Callback),
     (r"", pages.Mine),
-    (r"session", pages.Session),
+    (r"session", Session),
     (rf"class/{TEAM}", pages.ClassPage),
     (rf"class/{CLASS}/runs", runs_page.ClassRuns),
     (r"admin", pages.Admin),
@@ -69,15 +68,4 @@ PUBLIC = frozenset({"health", "oauth_callback"})
 
 def application(parts: Parts, prefix: str, hub_prefix: str, cookie_secret: bytes) -> Application:
     """The application at ``prefix`` (with slashes at both ends)."""
-    routes: list[Any] = [(prefix + pattern, handler) for pattern, handler in ROUTES]
-    return Application(
-        routes,
-        default_handler_class=NotFound,
-        parts=parts,
-        cookie_secret=cookie_secret,
-        madang_language=parts.settings.language,
-        # addresses of the Hub's static files, with Madang's versions; the Hub serves them
-        static_path=str(STATIC),
-        static_url_prefix=hub_prefix + "static/",
-        static_handler_class=MadangStaticFiles,
-    )
+    return application_of(PEOPLE_SERVICE, ROUTES, parts, prefix, hub_prefix, cookie_secret)

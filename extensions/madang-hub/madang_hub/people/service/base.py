@@ -25,7 +25,7 @@ from madang_hub.people.directory import Directory
 from madang_hub.people.service.hub import HubAwayError, HubRefusedError
 from madang_hub.people.service.parts import Parts
 from madang_hub.people.service.who import Viewer, viewer
-from madang_hub.places import PEOPLE_SERVICE, TRACKING_SERVICE
+from madang_hub.places import ACCELERATOR_SERVICE, PEOPLE_SERVICE, TRACKING_SERVICE
 from madang_hub.settings import Settings
 from madang_hub.tracking import workspace_of
 from madang_hub.web.i18n import N_, Language, gettext_for, language_of_handler
@@ -59,6 +59,10 @@ WENT_WRONG = N_(
 )
 
 
+TITLES = {PEOPLE_SERVICE: N_("Classes"), ACCELERATOR_SERVICE: N_("Accelerators")}
+"""What people call the services that have pages."""
+
+
 class Ground(Protocol):
     """What :class:`SignedIn` needs of a service: its Tornado setting ``parts`` has at least these."""
 
@@ -76,6 +80,39 @@ class Ground(Protocol):
 
     @property
     def now(self) -> Callable[[], datetime]: ...
+
+
+def frame_of(handler: Any, someone: Viewer | None, xsrf: str) -> dict[str, Any]:
+    """What the frame of the Hub's pages asks for, on a page of the service in ``handler.settings["service"]``.
+
+    ``xsrf`` is the page's token; "" where nobody is signed in.
+    """
+    prefix = handler.hub_auth.hub_prefix
+    service = handler.settings["service"]
+    user = None
+    if someone is not None:
+        shown = {"display_name": someone.display_name}
+        user = SimpleNamespace(name=someone.name, user_info=shown)
+    return {
+        "static_url": handler.static_url,
+        "base_url": prefix,
+        "prefix": prefix.removesuffix("hub/"),
+        "user": user,
+        "viewer": someone,
+        "xsrf_token": xsrf,
+        "logo_url": "",
+        "tracking_service": TRACKING_SERVICE,
+        "workspace_of": workspace_of,
+        "people_service": PEOPLE_SERVICE,
+        "services": [],
+        "parsed_scopes": {"admin-ui"} if someone and someone.admin else set(),
+        "login_url": prefix + "login",
+        "logout_url": prefix + "logout",
+        "announcement": "",
+        "here": service,
+        "service_title": TITLES[service],
+        "service_url": handler.hub_auth.base_url,
+    }
 
 
 class SignedIn(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the mixin has no types
@@ -208,35 +245,9 @@ class SignedIn(HubOAuthenticated, RequestHandler):  # type: ignore[misc]  # the 
         page = self.ground.templates.get_template(template)
         self.finish(page.render(**self._frame(), **values))
 
-    def _shown(self, someone: Viewer | None) -> SimpleNamespace | None:
-        """As much of the Hub's user as the frame of the page asks for."""
-        if someone is None:
-            return None
-        return SimpleNamespace(name=someone.name, user_info={"display_name": someone.display_name})
-
     def _frame(self) -> dict[str, Any]:
         someone = getattr(self, "viewer", None)
-        prefix = self.hub_auth.hub_prefix
-        xsrf = self._xsrf_text() if someone is not None else ""
-        return {
-            "static_url": self.static_url,
-            "base_url": prefix,
-            "prefix": prefix.removesuffix("hub/"),
-            "user": self._shown(someone),
-            "viewer": someone,
-            "xsrf_token": xsrf,
-            "logo_url": "",
-            "tracking_service": TRACKING_SERVICE,
-            "workspace_of": workspace_of,
-            "people_service": PEOPLE_SERVICE,
-            "services": [],
-            "parsed_scopes": {"admin-ui"} if someone and someone.admin else set(),
-            "login_url": prefix + "login",
-            "logout_url": prefix + "logout",
-            "announcement": "",
-            "here": "people",
-            "service_url": self.hub_auth.base_url,
-        }
+        return frame_of(self, someone, self._xsrf_text() if someone is not None else "")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """JSON as JupyterHub's for the API, a page for a page; a sentence in both."""
@@ -294,6 +305,23 @@ class Page(Base):
     page = True
 
 
+class Session(SignedIn):
+    """``session``: an empty page whose visit signs a browser in here; the Hub's pages load it unseen."""
+
+    page = True
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        policy = self._headers["Content-Security-Policy"]
+        self.set_header(
+            "Content-Security-Policy",
+            policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'"),
+        )
+
+    async def get(self) -> None:
+        self.render("session.html")
+
+
 class NotFound(Base):
     """Every other address: the same sentence for what is not there and what is not for this person."""
 
@@ -312,26 +340,11 @@ class Callback(HubOAuthCallbackHandler):  # type: ignore[misc]  # upstream has n
         self.clear_header("Server")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        parts: Parts = self.settings["parts"]
-        frame = {
-            "static_url": self.static_url,
-            "base_url": self.hub_auth.hub_prefix,
-            "prefix": self.hub_auth.hub_prefix.removesuffix("hub/"),
-            "service_url": self.hub_auth.base_url,
-            **dict.fromkeys(("xsrf_token", "logo_url", "announcement"), ""),
-            "user": None,
-            "services": [],
-            "parsed_scopes": set(),
-            "tracking_service": TRACKING_SERVICE,
-            "workspace_of": workspace_of,
-            "people_service": PEOPLE_SERVICE,
-            "login_url": self.hub_auth.hub_prefix + "login",
-            "logout_url": self.hub_auth.hub_prefix + "logout",
-            "here": "people",
-        }
+        parts: Ground = self.settings["parts"]
         sentence = N_("The sign-in to this page did not work. Open it once more.")
         message = gettext_for(language_of_handler(self))(sentence)
         page = parts.templates.get_template("problem.html")
+        frame = frame_of(self, None, "")
         self.finish(page.render(**frame, status_code=status_code, message=message))
 
 

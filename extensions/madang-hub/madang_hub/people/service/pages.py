@@ -42,21 +42,6 @@ class MyTeam:
         return self.team.title or self.team.name
 
 
-class Session(Page):
-    """``session``: an empty page whose visit signs a browser in here; the Hub's home page loads it unseen."""
-
-    def set_default_headers(self) -> None:
-        super().set_default_headers()
-        policy = self._headers["Content-Security-Policy"]
-        self.set_header(
-            "Content-Security-Policy",
-            policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'"),
-        )
-
-    async def get(self) -> None:
-        self.render("session.html")
-
-
 class Mine(Page):
     """The first page: what concerns the person, and the classes that a mentor leads."""
 

@@ -100,10 +100,10 @@ def assemble(places: Places, catalog: Catalog, database: Database, hub: Hub) -> 
     )
 
 
-def templates() -> Jinja:
-    """The service's own templates, and the Hub's pages' frame and words."""
+def templates(folder: Path = TEMPLATES) -> Jinja:
+    """A service's own templates, and the Hub's pages' frame and words."""
     return Jinja(
-        loader=FileSystemLoader([TEMPLATES, FRAME]),
+        loader=FileSystemLoader([folder, FRAME]),
         autoescape=True,
         undefined=StrictUndefined,
         extensions=[Translations],

@@ -1,16 +1,49 @@
-"""What the processes of services have in common: their address, their end, their log."""
+"""What the processes of services have in common: their application, their address, their end, their log."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.web import Application, RequestHandler
+
+from madang_hub.people.service.base import Ground, NotFound
+from madang_hub.web.static_files import STATIC, MadangStaticFiles
 
 log = logging.getLogger("madang.people")
 PORT_WAIT = 15.0
 """Seconds for which the address may still belong to a predecessor that is ending."""
+
+
+def application_of(
+    service: str,
+    routes: Sequence[tuple[str, type[RequestHandler]]],
+    parts: Ground,
+    prefix: str,
+    hub_prefix: str,
+    cookie_secret: bytes,
+) -> Application:
+    """The application of ``service`` at ``prefix``; both prefixes have slashes at both ends.
+
+    ``cookie_secret`` signs the sessions of browsers; they outlive a restart as long as it stays the same.
+    """
+    found: list[Any] = [(prefix + pattern, handler) for pattern, handler in routes]
+    return Application(
+        found,
+        default_handler_class=NotFound,
+        parts=parts,
+        service=service,
+        cookie_secret=cookie_secret,
+        madang_language=parts.settings.language,
+        # addresses of the Hub's static files, with Madang's versions; the Hub serves them
+        static_path=str(STATIC),
+        static_url_prefix=hub_prefix + "static/",
+        static_handler_class=MadangStaticFiles,
+    )
 
 
 async def listen(server: HTTPServer, port: int, host: str) -> None:

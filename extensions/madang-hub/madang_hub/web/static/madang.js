@@ -28,6 +28,17 @@
     history.replaceState(history.state, "", address);
   }
 
+  // ---- the link to accelerators: the Hub does not know whether there are any; the broker's last word counts ----
+  function showAccelerators(there) {
+    const link = document.querySelector("[data-accelerators-link]");
+    if (link && !link.hasAttribute("aria-current") && !link.hasAttribute("data-always")) link.hidden = !there;
+  }
+  try {
+    showAccelerators(localStorage.getItem("madang-accelerators") === "1");
+  } catch (error) {
+    /* no storage: the link comes with the broker's answer */
+  }
+
   // ---- the Hub's API ----
   async function api(method, path, body) {
     const address = new URL(hub + "api/" + path, location.origin);
@@ -293,6 +304,6 @@
     }
   }
 
-  window.madang = { api: api, showProblem: showProblem, serverPath: serverPath, busy: busy, showTimes: showTimes };
+  window.madang = { api: api, showAccelerators: showAccelerators, showProblem: showProblem, serverPath: serverPath, busy: busy, showTimes: showTimes };
   wire();
 })();

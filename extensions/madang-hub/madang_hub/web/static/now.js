@@ -1,6 +1,4 @@
 // The part of a page that says what matters now: who is in the server, when it stops, announcements.
-// On the Hub's pages the browser may not be signed in at the service yet, and the service's XSRF token is
-// not there: an unseen visit to its page "session" brings both.
 "use strict";
 (function () {
   const box = document.getElementById("now");
@@ -16,34 +14,6 @@
   let shown = "";
   let timer = 0;
   let notices = [];
-
-  function session() {
-    if (location.pathname.startsWith(box.dataset.service)) {
-      return Promise.resolve(document.documentElement.dataset.xsrf);
-    }
-    return new Promise((resolve, reject) => {
-      const frame = document.createElement("iframe");
-      frame.hidden = true;
-      frame.title = "";
-      frame.src = box.dataset.service + "session";
-      const late = setTimeout(() => finish(), 20000);
-      function finish() {
-        clearTimeout(late);
-        let xsrf = "";
-        try {
-          xsrf = frame.contentDocument.documentElement.dataset.xsrf || "";
-          if (!frame.contentWindow.location.pathname.startsWith(box.dataset.service)) xsrf = "";
-        } catch (error) {
-          /* another page came, or none */
-        }
-        frame.remove();
-        if (xsrf) resolve(xsrf);
-        else reject(new Error("no session"));
-      }
-      frame.addEventListener("load", finish);
-      document.body.append(frame);
-    });
-  }
 
   function make(tag, className, words) {
     const element = document.createElement(tag);
@@ -165,7 +135,7 @@
   async function look() {
     clearTimeout(timer);
     try {
-      if (!call) call = window.people.service(box.dataset.service, await session());
+      if (!call) call = window.people.service(box.dataset.service, await window.people.session(box.dataset.service));
       draw(await call("GET", "api/me"));
     } catch (problem) {
       if (problem.status === 403) call = null; // signed in anew, or no longer: the next look finds out

@@ -1,4 +1,4 @@
-// What the people service's pages share: its API, and times of the day in the page's language.
+// What the pages of services share: their APIs, and times of the day in the page's language.
 "use strict";
 (function () {
   const root = document.documentElement;
@@ -27,6 +27,36 @@
       }
       throw problem;
     };
+  }
+
+  // The XSRF token of the service at `base`. On the Hub's pages the browser may not be signed in there yet, and
+  // the token is not there: an unseen visit to the service's page "session" brings both.
+  function session(base) {
+    if (location.pathname.startsWith(base)) {
+      return Promise.resolve(root.dataset.xsrf);
+    }
+    return new Promise((resolve, reject) => {
+      const frame = document.createElement("iframe");
+      frame.hidden = true;
+      frame.title = "";
+      frame.src = base + "session";
+      const late = setTimeout(() => finish(), 20000);
+      function finish() {
+        clearTimeout(late);
+        let xsrf = "";
+        try {
+          xsrf = frame.contentDocument.documentElement.dataset.xsrf || "";
+          if (!frame.contentWindow.location.pathname.startsWith(base)) xsrf = "";
+        } catch (error) {
+          /* another page came, or none */
+        }
+        frame.remove();
+        if (xsrf) resolve(xsrf);
+        else reject(new Error("no session"));
+      }
+      frame.addEventListener("load", finish);
+      document.body.append(frame);
+    });
   }
 
   // The service's sentences are whole ones and say what to do: no lead-in, unlike the Hub's.
@@ -61,6 +91,6 @@
     }
   }
 
-  window.people = { service: service, showProblem: showProblem, clock: clock, fill: fill };
+  window.people = { service: service, session: session, showProblem: showProblem, clock: clock, fill: fill };
   showMoments();
 })();
