@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from madang_hub.accelerators.broker.scopes import ADMIN as ACCELERATOR_ADMIN
 from madang_hub.people.roles import Rights, role_name
-from madang_hub.places import (
-    ACCELERATOR_SERVICE,
-    IDLE_SERVICE,
-    PEOPLE_SERVICE,
-    TRACKING_SERVICE,
-)
+from madang_hub.places import IDLE_SERVICE, PEOPLE_SERVICE, TRACKING_SERVICE
 
 # ---- people ---------------------------------------------------------------------------------
 
@@ -141,16 +135,9 @@ TRACKING_ON_BEHALF: dict[str, str] = {
 }
 """What a sign-in at the tracking server brings along, for those who have it."""
 
-ACCELERATOR_ON_BEHALF: dict[str, str] = {
-    ACCELERATOR_ADMIN: "let an admin who signs in with a browser see and drain accelerators; nobody "
-    "else has it to bring along",
-}
-"""What a sign-in at the broker of accelerators brings along, for those who have it."""
-
 ON_BEHALF_SCOPES: dict[str, Mapping[str, str]] = {
     PEOPLE_SERVICE: PEOPLE_ON_BEHALF,
     TRACKING_SERVICE: TRACKING_ON_BEHALF,
-    ACCELERATOR_SERVICE: ACCELERATOR_ON_BEHALF,
 }
 """Every service that acts for its visitors; the others only learn who comes."""
 

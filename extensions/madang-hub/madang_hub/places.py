@@ -38,7 +38,7 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "people_token": lambda: secrets.token_hex(32),
     "idle_token": lambda: secrets.token_hex(32),
     "people_cookies": lambda: secrets.token_hex(32),
-    "accelerator_cookies": lambda: secrets.token_hex(32),
+    "accelerators_cookies": lambda: secrets.token_hex(32),
     "database_hub": lambda: secrets.token_hex(24),
     "database_mlflow": lambda: secrets.token_hex(24),
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from madang_hub.accelerators.fairshare import Shares, Usage
-from madang_hub.accelerators.leases import OPEN, Lease, Policy
+from madang_hub.accelerators.leases import OPEN, Lease, Policy, State
 from madang_hub.accelerators.ledger import (
     Allowance,
     Budget,
@@ -21,7 +21,16 @@ from madang_hub.accelerators.ledger import (
     remember,
     shares_at,
 )
-from madang_hub.accelerators.tables import ALLOWANCES, EVENTS, LEASES, event_of, names, select
+from madang_hub.accelerators.queue import Line
+from madang_hub.accelerators.tables import (
+    ALLOWANCES,
+    EVENTS,
+    LEASES,
+    STATE,
+    event_of,
+    names,
+    select,
+)
 from madang_hub.people.database import Database
 
 
@@ -74,6 +83,20 @@ class Accounts:
         """Who used how much; ``weights`` are the teams'."""
         self.catch_up(db, now)
         return shares_at(now, self._usage, leases, self._policy, weights)
+
+    def line(
+        self, now: int, weights: Mapping[str, float] | None = None, barred: Collection[str] = ()
+    ) -> list[Lease]:
+        """Who waits, in the order in which they would be served if everything fitted; ``barred`` teams come
+        last, as long as they have nothing left. Not to be called inside a transaction."""
+        with self._database.transaction() as db:
+            known = select(db, LEASES.c.state.in_(names(OPEN)))
+            turns = db.execute(sa.select(STATE.c.turns)).scalar() or 0
+            shares = self.shares(db, now, known, weights)
+        waiting = [x for x in known if x.state is State.QUEUED]
+        served = [x for x in waiting if x.request.team not in barred]
+        shut = [x for x in waiting if x.request.team in barred]
+        return [*Line(served, shares, self._policy, now, turns), *shut]
 
     def allow(self, db: sa.Connection, more: Allowance) -> None:
         """Note that a team was given more; nothing is ever taken back from the table."""

@@ -43,7 +43,7 @@ async def serve() -> None:
     rounds = Rounds(parts)
     # the first inventory before the first request
     await rounds.look(parts.now())
-    secret = bytes.fromhex(read_secret(places.secrets, "accelerator_cookies"))
+    secret = bytes.fromhex(read_secret(places.secrets, "accelerators_cookies"))
     server = HTTPServer(
         application(parts, rounds, auth.base_url, auth.hub_prefix, secret),
         xheaders=True,

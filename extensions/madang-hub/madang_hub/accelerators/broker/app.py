@@ -13,12 +13,15 @@ from madang_hub.people.service.process import application_of
 from madang_hub.places import ACCELERATOR_SERVICE
 
 REQUEST = r"api/requests/([0-9a-f]{32})"
+TEAM = r"((?:class|team):[a-z0-9-]+)"
 
 ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"health", Health),
     (r"oauth_callback", Callback),
     (r"", pages.Mine),
     (r"session", Session),
+    (rf"class/{TEAM}", pages.ClassPage),
+    (r"admin", pages.Admin),
     (r"api/", handlers.Overview),
     (r"api/requests", handlers.Requests),
     (REQUEST, handlers.OneRequest),

@@ -1,13 +1,18 @@
-"""The page for people: what is free, the own place in line, the own accelerator. A script fills it."""
+"""The pages: a person's own, which a script fills; of a class; of all slots."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from madang_hub.accelerators.broker.handlers import Asked
+from madang_hub.accelerators.broker import views
+from madang_hub.accelerators.broker.handlers import AdminAsked, Asked
+from madang_hub.accelerators.leases import Lease, State
+from madang_hub.accelerators.ledger import Budget
 from madang_hub.catalog import Offer
 from madang_hub.catalog import Person as Chooser
+from madang_hub.people.service.base import NOTHING_HERE, Problem
 
 MINUTES = (30, 60, 120, 240, 480, 720, 1440)
 """Lengths that the form offers, as far as the policy allows them, and the longest itself."""
@@ -18,6 +23,10 @@ class Page(Asked):
 
     tokens = False
     page = True
+
+    def called(self) -> dict[str, str]:
+        """Blocking: what people call each other, by user name."""
+        return {p.name: p.display_name for p in self.parts.directory.people() if p.display_name}
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,66 @@ class Mine(Page):
             "starting": parts.desk.policy.starting // 60,
             "claim": -(-parts.desk.policy.claim // 60),
         }
+
+
+class ClassPage(Page):
+    """``class/<team>``: what is reserved for a class, and who of it has an accelerator or waits."""
+
+    async def get(self, name: str) -> None:
+        if not self.viewer.leads(name):
+            raise Problem(404, NOTHING_HERE)
+        team = self.found(await self.off_loop(self.parts.directory.team, name))
+        desk, work, now = self.parts.desk, self.parts.work, self.parts.seconds()
+        leases = await work(desk.leases.open_ones)
+        budget = await work(desk.budget, name, now)
+        order = await work(desk.leases.accounts.line, now, desk.limits.weights)
+        self.render(
+            "class.html",
+            team=team,
+            there=bool(desk.inventory.slots),
+            held=[x for x in leases if x.request.team == name and x.state is not State.QUEUED],
+            line=places(order, name),
+            budget=budget,
+            called=await self.off_loop(self.called),
+            moment=views.moment,
+        )
+
+
+class Admin(AdminAsked, Page):
+    """``admin``: every slot, the line in its order, the budgets of all teams."""
+
+    async def get(self) -> None:
+        desk, work, now = self.parts.desk, self.parts.work, self.parts.seconds()
+        found = desk.inventory
+        leases, drained = await work(desk.leases.open_ones), await work(desk.leases.drained)
+        teams = await self.off_loop(self.parts.directory.teams)
+        titles = {t.name: t.title or t.name for t in teams}
+        budgets = [await work(desk.budget, t.name, now) for t in teams]
+        spent = {b.team for b in budgets if b.spent}
+        order = await work(desk.leases.accounts.line, now, desk.limits.weights, spent)
+        self.render(
+            "slots.html",
+            slots=views.slots_model(found, leases, drained),
+            lending=desk.engine_answers,
+            faults=found.faults,
+            notes=found.notes,
+            line=places(order),
+            spent=spent,
+            budgets=sorted(budgets, key=_part, reverse=True),
+            titles=titles,
+            called=await self.off_loop(self.called),
+            moment=views.moment,
+        )
+
+
+def places(order: Iterable[Lease], team: str = "") -> list[tuple[int, Lease]]:
+    """The requests of ``team`` (all: "") with their places in the whole line, from 1."""
+    return [(n, x) for n, x in enumerate(order, 1) if team in ("", x.request.team)]
+
+
+def _part(budget: Budget) -> tuple[float, float]:
+    """Whose budget is nearest to its end comes first; those without a limit by their use."""
+    return (budget.used / budget.limit if budget.limit else 0.0, budget.used)
 
 
 def can_use(offer: Offer, kinds: set[str]) -> bool:

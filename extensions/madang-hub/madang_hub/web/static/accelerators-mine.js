@@ -194,8 +194,8 @@
   }
 
   function freeWords(one) {
-    const words = [one.free ? fill(texts.free, one) : fill(texts.allTaken, one)];
-    if (!one.free && one.next_free) words.push(fill(texts.next, { time: clock(one.next_free) }));
+    const words = one.total ? [fill(one.free ? texts.free : texts.allTaken, one)] : [];
+    if (one.total && !one.free && one.next_free) words.push(fill(texts.next, { time: clock(one.next_free) }));
     if (one.waiting) words.push(fill(texts.inLine, { number: one.waiting }));
     if (one.ill) words.push(fill(texts.ill, { number: one.ill }));
     if (one.drained) words.push(fill(texts.drained, { number: one.drained }));
@@ -209,9 +209,10 @@
       ...me.free.map((one) => {
         const row = make("li");
         row.dataset.free = one.free;
-        const dot = make("span", "dot");
-        dot.setAttribute("aria-hidden", "true");
-        row.append(dot, make("span", "row-title", window.lend.called(one)), make("span", "row-facts", freeWords(one)));
+        const name = make("span", "row-title with-dot");
+        name.append(make("span", "dot"), make("span", "", window.lend.called(one)));
+        name.firstChild.setAttribute("aria-hidden", "true");
+        row.append(name, make("span", "row-facts", freeWords(one)));
         return row;
       }),
     );
