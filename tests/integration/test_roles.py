@@ -208,7 +208,7 @@ def test_an_admin_begins_and_ends(here: Academy, admin: Person) -> None:
     assert found is not None
     here.directory.save_people([type(found)("deputy", admin=True)])
     wait_for(lambda: status(person, "GET", "/info") == 200, "the rights to begin", 20)
-    assert set(me(person)["roles"]) == {"user", "admin", "tracking-admin"}
+    assert set(me(person)["roles"]) == {"user", "admin", "tracking-admin", "accelerator-admin"}
     here.directory.save_people([type(found)("deputy")])
     wait_for(lambda: status(person, "GET", "/info") == 403, "the rights to end", 20)
     # what somebody sets at the Hub itself is set back

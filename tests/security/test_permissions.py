@@ -316,6 +316,7 @@ def test_every_scope_of_the_running_hub_is_written_down(survey: Survey) -> None:
         "user": set(permissions.USER_SCOPES),
         "admin": set(permissions.ADMIN_SCOPES),
         permissions.TRACKING_ADMIN_ROLE: set(permissions.TRACKING_ADMIN_SCOPES),
+        permissions.ACCELERATOR_ADMIN_ROLE: set(permissions.ACCELERATOR_ADMIN_SCOPES),
         **{name: set(scopes) for name, scopes in permissions.SERVICE_SCOPES.items()},
         "mentor.class.2026-a": {f"{s}!group=class:2026-a" for s in permissions.MENTOR_SCOPES},
         "mentor.class.2026-b": {f"{s}!group=class:2026-b" for s in permissions.MENTOR_SCOPES},

@@ -68,9 +68,13 @@ class Deployment:
     extra: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.port, self.hub_port, self.proxy_api_port, self.tracking_port, self.people_port = (
-            free_ports(5)
-        )
+        self.port, self.hub_port, self.proxy_api_port = free_ports(3)
+        self.tracking_port, self.people_port, self.accelerators_port = free_ports(3)
+
+    @property
+    def cdi(self) -> Path:
+        """Embedded mode: the folder of CDI specifications that it looks into, whatever the machine has."""
+        return self.data.parent / "cdi"
 
     @property
     def url(self) -> str:
@@ -89,9 +93,11 @@ class Deployment:
             "MADANG_PROXY_API_PORT": str(self.proxy_api_port),
             "MADANG_TRACKING_PORT": str(self.tracking_port),
             "MADANG_PEOPLE_PORT": str(self.people_port),
+            "MADANG_ACCELERATORS_PORT": str(self.accelerators_port),
             "MADANG_NETWORK": self.network,
             "MADANG_BRIDGE_PREFIX": self.bridge_prefix,
             "MADANG_ADMIN": self.admin,
+            **({"MADANG_ACCELERATOR_CDI": str(self.cdi)} if self.mode == "embedded" else {}),
             **self.extra,
         }
 

@@ -17,6 +17,7 @@ from madang_hub.people.failures import Failures, choosing, hook
 from madang_hub.people.github import GitHubAuthenticator
 from madang_hub.people.oidc import OidcAuthenticator
 from madang_hub.permissions import (
+    ACCELERATORS_ON_BEHALF,
     CUSTOM_SCOPES,
     PEOPLE_ON_BEHALF,
     SERVER_TOKEN_SCOPES,
@@ -24,9 +25,11 @@ from madang_hub.permissions import (
     roles,
 )
 from madang_hub.places import (
+    ACCELERATOR_SERVICE,
     ENVIRONMENTS,
     IDLE_SERVICE,
     PEOPLE_SERVICE,
+    SPAWNER_SERVICE,
     TRACKING_SERVICE,
     Places,
     read_secret,
@@ -155,6 +158,8 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
     c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}  # straight to the progress page
     c.JupyterHub.concurrent_spawn_limit = 0  # a class starts in the same minute
     c.UserServer.package_index = settings.package_index
+    c.UserServer.accelerators_url = places.accelerators_url
+    c.UserServer.accelerators_token = read_secret(places.secrets, "spawner_token")
     if places.mode == "embedded":
         from madang_hub.local import MadangLocalSpawner
 
@@ -210,7 +215,13 @@ def _services(c: Any, places: Places, root: Path) -> None:
             "name": "operator",
             "api_token": read_secret(places.secrets, "operator_token"),
         },
+        {
+            # the spawner asks the broker of accelerators in this name
+            "name": SPAWNER_SERVICE,
+            "api_token": read_secret(places.secrets, "spawner_token"),
+        },
         _people_service(places, root),
+        _broker(places, root),
         _idle_culler(places, root),
     ]
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
@@ -230,6 +241,25 @@ def _people_service(places: Places, root: Path) -> dict[str, Any]:
         "cwd": str(places.hub),
         "environment": _service_environment(places, root),
     }
+
+
+def _broker(places: Places, root: Path) -> dict[str, Any]:
+    """The broker of accelerators: started by the Hub in embedded mode, a part of its own in server mode."""
+    service: dict[str, Any] = {
+        "name": ACCELERATOR_SERVICE,
+        "url": places.accelerators_url,
+        "api_token": read_secret(places.secrets, "accelerators_token"),
+        "oauth_no_confirm": True,
+        "oauth_client_allowed_scopes": list(ACCELERATORS_ON_BEHALF),
+        "display": False,  # the pages' own links lead there
+    }
+    if places.mode == "embedded":
+        service |= {
+            "command": [sys.executable, "-m", "madang_hub.accelerators.broker"],
+            "cwd": str(places.hub),
+            "environment": _service_environment(places, root),
+        }
+    return service
 
 
 def _idle_culler(places: Places, root: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner
 from traitlets import Unicode
 
 from madang_hub.homes import home_of, slug
+from madang_hub.lending import cuda_visible
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import ENDED, note, noting
 from madang_hub.user_server import UserServer
@@ -57,6 +58,7 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         """
         choice = self.begin()
         home = await self.ready_home(os.geteuid(), os.getegid())
+        await self.borrow()
         bin_folder = Path(self.environments) / choice.environment.image / "bin"
         if not (bin_folder / "jupyterhub-singleuser").exists():
             raise self._refusal(
@@ -95,6 +97,8 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         env["MADANG_SAMPLES"] = str(self._nearest(image, "samples"))
         env[SERVER_MARK] = self.homes
         env["JUPYTER_CONFIG_PATH"] = str(Path(self.samples) / "base" / "etc")
+        if (visible := cuda_visible(self._lent)) is not None:
+            env["CUDA_VISIBLE_DEVICES"] = visible
         env["MATPLOTLIBRC"] = str(self._nearest(image, "matplotlibrc"))
         # as in the images (images/os): no library reports to its makers what people do
         env.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", ORT_DISABLE_TELEMETRY="1")

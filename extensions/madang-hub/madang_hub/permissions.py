@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from madang_hub.accelerators.broker import scopes as broker
 from madang_hub.people.roles import Rights, role_name
-from madang_hub.places import IDLE_SERVICE, PEOPLE_SERVICE, TRACKING_SERVICE
+from madang_hub.places import (
+    ACCELERATOR_SERVICE,
+    IDLE_SERVICE,
+    PEOPLE_SERVICE,
+    SPAWNER_SERVICE,
+    TRACKING_SERVICE,
+)
 
 # ---- people ---------------------------------------------------------------------------------
 
@@ -19,6 +26,7 @@ USER_SCOPES: dict[str, str] = {
     f"access:services!service={TRACKING_SERVICE}": "open the tracking server in the browser",
     f"access:services!service={PEOPLE_SERVICE}": "open the own page: who looks in, announcements, "
     "what the audit log says about oneself, what is in an environment; mentors and admins their pages",
+    broker.ACCESS: "see which accelerators are free, come into line for one, give it back",
 }
 """Scopes of every signed-in person; trainees and members have no others."""
 
@@ -64,6 +72,7 @@ TRACKING_ADMIN_ROLE = "tracking-admin"
 CUSTOM_SCOPES: dict[str, dict[str, str]] = {
     # JupyterHub shows the description when a program asks for it (Korean: `web/foreign_texts.py`)
     TRACKING_ADMIN: {"description": "Read everybody's experiments on the tracking server."},
+    **broker.CUSTOM_SCOPES,
 }
 """The value of JupyterHub's ``custom_scopes``."""
 
@@ -73,6 +82,13 @@ TRACKING_ADMIN_SCOPES: dict[str, str] = {
 }
 """Scopes of the role ``tracking-admin``, which every admin has: JupyterHub's own role lets nobody change it."""
 
+ACCELERATOR_ADMIN_ROLE = "accelerator-admin"
+
+ACCELERATOR_ADMIN_SCOPES: dict[str, str] = {
+    broker.ADMIN: "see every accelerator and who has it, take one out of lending, give a team more hours",
+}
+"""Scopes of the role ``accelerator-admin``, which every admin has as well."""
+
 # ---- programs -------------------------------------------------------------------------------
 
 SERVER_TOKEN_SCOPES: dict[str, str] = {
@@ -81,6 +97,8 @@ SERVER_TOKEN_SCOPES: dict[str, str] = {
     f"access:services!service={TRACKING_SERVICE}": "notebooks log to the tracking server",
     f"access:services!service={PEOPLE_SERVICE}": "JupyterLab shows announcements, who looks in and the "
     "time left, and asks for more time",
+    broker.ACCESS: "JupyterLab shows the accelerator, when its time ends and whose turn it is, extends it and "
+    "gives it back",
 }
 """Scopes of the token inside a user server."""
 
@@ -122,11 +140,19 @@ TRACKING_SCOPES: dict[str, str] = {
 }
 """Scopes of the tracking server's gate. Who somebody is, it learns from that person's own token."""
 
+SPAWNER_SCOPES: dict[str, str] = {
+    broker.ACCESS: "reach the broker of accelerators",
+    broker.DEVICES: "ask which accelerators the server that is being started is to get; no person has this",
+}
+"""Scopes of what starts servers, when it asks the broker."""
+
 SERVICE_SCOPES: dict[str, Mapping[str, str]] = {
     "operator": OPERATOR_SCOPES,
     PEOPLE_SERVICE: PEOPLE_SCOPES,
     IDLE_SERVICE: IDLE_SCOPES,
     TRACKING_SERVICE: TRACKING_SCOPES,
+    ACCELERATOR_SERVICE: broker.BROKER_SCOPES,
+    SPAWNER_SERVICE: SPAWNER_SCOPES,
 }
 """Every service with a token of its own that may do something: its name and its scopes."""
 
@@ -135,9 +161,15 @@ TRACKING_ON_BEHALF: dict[str, str] = {
 }
 """What a sign-in at the tracking server brings along, for those who have it."""
 
+ACCELERATORS_ON_BEHALF: dict[str, str] = {
+    broker.ADMIN: "tell an admin who signs in with a browser; nobody else has it to bring along",
+}
+"""What a sign-in at the broker of accelerators brings along, for those who have it."""
+
 ON_BEHALF_SCOPES: dict[str, Mapping[str, str]] = {
     PEOPLE_SERVICE: PEOPLE_ON_BEHALF,
     TRACKING_SERVICE: TRACKING_ON_BEHALF,
+    ACCELERATOR_SERVICE: ACCELERATORS_ON_BEHALF,
 }
 """Every service that acts for its visitors; the others only learn who comes."""
 
@@ -174,4 +206,5 @@ def roles_of(rights: Rights) -> list[dict[str, Any]]:
     if rights.admin:
         found.append({"name": "admin", "scopes": list(ADMIN_SCOPES)})
         found.append({"name": TRACKING_ADMIN_ROLE, "scopes": list(TRACKING_ADMIN_SCOPES)})
+        found.append({"name": ACCELERATOR_ADMIN_ROLE, "scopes": list(ACCELERATOR_ADMIN_SCOPES)})
     return found + [mentor_role(team) for team in rights.mentor_of]

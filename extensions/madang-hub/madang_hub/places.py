@@ -27,6 +27,8 @@ PEOPLE_PREFIX = "/services/people/"
 IDLE_SERVICE = "idle-culler"
 ACCELERATOR_SERVICE = "accelerators"
 ACCELERATOR_PREFIX = "/services/accelerators/"
+SPAWNER_SERVICE = "spawner"
+"""What starts servers: the Hub's own process, which asks the broker in this name."""
 
 _MAKERS: Mapping[str, Callable[[], str]] = {
     "cookie_secret": lambda: secrets.token_hex(32),
@@ -38,7 +40,9 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "people_token": lambda: secrets.token_hex(32),
     "idle_token": lambda: secrets.token_hex(32),
     "people_cookies": lambda: secrets.token_hex(32),
+    "accelerators_token": lambda: secrets.token_hex(32),
     "accelerators_cookies": lambda: secrets.token_hex(32),
+    "spawner_token": lambda: secrets.token_hex(32),
     "database_hub": lambda: secrets.token_hex(24),
     "database_mlflow": lambda: secrets.token_hex(24),
 }
@@ -164,6 +168,10 @@ class Places:
     @property
     def people_url(self) -> str:
         return f"http://127.0.0.1:{self.settings.people_port}"
+
+    @property
+    def accelerators_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.accelerators_port}"
 
     @property
     def bind(self) -> str:

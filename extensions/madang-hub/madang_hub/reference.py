@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 from madang_hub.catalog import Catalog
 from madang_hub.image_table import ADMIN, EVERYONE, TABLE
 from madang_hub.permissions import (
+    ACCELERATOR_ADMIN_ROLE,
+    ACCELERATOR_ADMIN_SCOPES,
     ADMIN_SCOPES,
     HUB_ROLES,
     MENTOR_SCOPES,
@@ -136,6 +138,7 @@ def permissions_page() -> str:
         ),
         ("An admin, as well (JupyterHub's role `admin`)", ADMIN_SCOPES),
         (f"An admin, as well (role `{TRACKING_ADMIN_ROLE}`)", TRACKING_ADMIN_SCOPES),
+        (f"An admin, as well (role `{ACCELERATOR_ADMIN_ROLE}`)", ACCELERATOR_ADMIN_SCOPES),
         ("The token inside a user server", SERVER_TOKEN_SCOPES),
         *((f"The service `{name}`", scopes) for name, scopes in SERVICE_SCOPES.items()),
         *(

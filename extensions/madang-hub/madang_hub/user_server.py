@@ -14,6 +14,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Instance, Int, Unicode
 from traitlets.config import LoggingConfigurable
 
+from madang_hub import lending
 from madang_hub import options as spawn_options
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.homes import LOW_SPACE, USER_GID, USER_UID, DiskFullError, HomeError, ensure_home
@@ -27,6 +28,7 @@ REMEMBERED = {
     "environment": "environment_name",
     "size": "size_name",
     "version": "version",
+    "lease": "lease",
     "last_end": "last_end",
 }
 """What outlives the Hub's process: the key in the Hub's database and the trait."""
@@ -77,6 +79,13 @@ class UserServer(LoggingConfigurable):
         help="Address of the package index that `pip` and `uv` use in user servers. Default: empty, theirs "
         "(PyPI).",
     ).tag(config=True)
+    accelerators_url = Unicode(
+        help="Address of the broker of accelerators on this machine, without a path. Default: empty, and "
+        "nobody is asked."
+    ).tag(config=True)
+    accelerators_token = Unicode(help="Token that the broker is asked with. Default: empty.").tag(
+        config=True
+    )
     failed_start_hook = AnyTrait(
         allow_none=True,
         help="Called as `hook(spawner, error)` when a start fails; Madang notes it for the mentor's "
@@ -93,6 +102,7 @@ class UserServer(LoggingConfigurable):
     environment_name = Unicode("", help="Environment that this server was started with.")
     size_name = Unicode("", help="Size that this server was started with.")
     version = Unicode("", help="Release of the environment that this server was started with.")
+    lease = Unicode("", help="The lease whose accelerators this server was started with.")
     last_end = Unicode(
         "", help="How the last server ended by itself: `memory`, `killed`, or empty."
     )
@@ -100,6 +110,7 @@ class UserServer(LoggingConfigurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._choice: Choice | None = None
+        self._lent = lending.Lent()
 
     # ---- the choice -----------------------------------------------------------------------
 
@@ -176,6 +187,32 @@ class UserServer(LoggingConfigurable):
             log,
         )
 
+    # ---- accelerators ---------------------------------------------------------------------
+
+    async def borrow(self) -> lending.Lent:
+        """What is lent to this person now; nothing when nobody can be asked.
+
+        Raises:
+            StartRefused: (503) a lease is there, but its accelerator does not work.
+        """
+        self._lent, self.lease = lending.Lent(), ""
+        if not self.accelerators_url:
+            return self._lent
+        try:
+            self._lent = await lending.ask(
+                self.accelerators_url, self.accelerators_token, self.user.name, self.language
+            )
+        except lending.NotUsableError as error:
+            raise StartRefused(str(error), reason="accelerator", log="broker: 409") from error
+        except lending.BrokerAwayError as error:
+            self.log.warning(
+                "%s starts without an accelerator: the broker cannot be asked (%s)",
+                self.user.name,
+                error,
+            )
+        self.lease = self._lent.lease
+        return self._lent
+
     # ---- words ----------------------------------------------------------------------------
 
     def _sentence(self, msgid: str, **values: str) -> str:
@@ -204,7 +241,9 @@ class UserServer(LoggingConfigurable):
             # so that it is known which of a person's own packages nothing can use any more
             "MADANG_ENVIRONMENTS": " ".join(self._every_environment()),
             "MADANG_SIZE": self.size_name,
+            "MADANG_LEASE": self.lease,
             "MADANG_PEOPLE_URL": f"{public}/services/people",
+            "MADANG_ACCELERATORS_URL": f"{public}/services/accelerators",
             "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
             "MLFLOW_TRACKING_TOKEN": self.api_token,
             "MLFLOW_WORKSPACE": workspace_of(self.user.name),
@@ -228,3 +267,4 @@ class UserServer(LoggingConfigurable):
     def clear_state(self) -> None:
         super().clear_state()
         self._choice = None
+        self.lease = ""

@@ -92,6 +92,7 @@ def _ports(s: Subject) -> Finding:
         "MADANG_PROXY_API_PORT": ("127.0.0.1", settings.proxy_api_port),
         "MADANG_TRACKING_PORT": ("127.0.0.1", settings.tracking_port),
         "MADANG_PEOPLE_PORT": ("127.0.0.1", settings.people_port),
+        "MADANG_ACCELERATORS_PORT": ("127.0.0.1", settings.accelerators_port),
     }
     listing = ", ".join(str(port) for _, port in wanted.values())
     if s.running:

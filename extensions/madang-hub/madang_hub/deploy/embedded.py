@@ -22,6 +22,7 @@ from madang_hub.deploy import envs, lab_extension
 from madang_hub.deploy.waiting import wait_for
 from madang_hub.local import SERVER_MARK
 from madang_hub.places import (
+    ACCELERATOR_PREFIX,
     PEOPLE_PREFIX,
     Places,
     bin_of,
@@ -282,17 +283,18 @@ def status(places: Places) -> str:
 
 
 def wait_ready(places: Places, seconds: float = 120) -> None:
-    """Return when Hub, people service and tracking server answer.
+    """Return when Hub, its services and tracking server answer.
 
     Raises:
         EmbeddedError: they do not within ``seconds``; the message names the logs.
     """
     base = f"http://127.0.0.1:{places.settings.port}"
 
-    # the Hub gives the proxy the service's address last of all
+    # the Hub gives the proxy its services' addresses last of all
     addresses = (
         f"{base}/hub/health",
         f"{base}{PEOPLE_PREFIX}health",
+        f"{base}{ACCELERATOR_PREFIX}health",
         f"{places.tracking_url}/health",
     )
 

@@ -17,8 +17,8 @@ class AcceleratorSettings(Group):
     accelerators_port: Annotated[
         Port,
         Field(
-            description="Loopback port of the broker of accelerators. The broker reads these settings, and "
-            "Madang does not start it yet (see [accelerators](../explanation/accelerators.md))."
+            description="Loopback port of the broker of accelerators (see "
+            "[accelerators](../explanation/accelerators.md))."
         ),
     ] = 8003
     accelerator_cdi: Annotated[

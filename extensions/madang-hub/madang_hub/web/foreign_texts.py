@@ -116,6 +116,8 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 SCOPES = (
     # Madang's own (`permissions.CUSTOM_SCOPES`), shown on JupyterHub's page
     _m("Read everybody's experiments on the tracking server."),
+    _m("See every accelerator and who has it, and take it out of lending."),
+    _m("Ask which accelerators a server is to get."),
     _m("Identify the owner of the requesting entity."),
     _m("Your own resources"),
     _m("Anything you have access to"),

@@ -214,8 +214,13 @@ class Devices(Asked):
 
     async def get(self, person: str) -> None:
         desk = self.parts.desk
-        lease = self.found(await self.parts.work(desk.held_by, person, self.parts.seconds()))
+        lease = await self.parts.work(desk.held_by, person, self.parts.seconds())
         known = desk.inventory.by_id
+        kinds = sorted({slot.kind for slot in known.values()})
+        if lease is None:
+            message = self.sentence(NOTHING_HERE)
+            self.send({"status": 404, "message": message, "kinds": kinds}, 404)
+            return
         slots = [known[slot] for slot in lease.slots if slot in known]
         good = [s for s in slots if s.health is Health.GOOD and s.devices]
         if len(good) < len(lease.slots):
@@ -227,6 +232,7 @@ class Devices(Asked):
                 "lease": lease.id,
                 "slots": list(lease.slots),
                 "devices": [name for slot in good for name in slot.devices],
+                "kinds": kinds,
                 "ends": views.moment(lease.ends),
             }
         )

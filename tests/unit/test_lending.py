@@ -1,0 +1,110 @@
+"""What the broker answers to who starts a server, and that nobody waits for a broker that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from madang_hub.lending import (
+    BrokerAwayError,
+    Lent,
+    NotUsableError,
+    ask,
+    cuda_visible,
+    lent_from,
+)
+
+LEASE = {"lease": "a" * 32, "slots": ["GPU-1234"], "devices": ["nvidia.com/gpu=GPU-1234"]}
+GPU = ("nvidia.com/gpu",)
+
+
+def test_a_lease() -> None:
+    found = lent_from(200, {**LEASE, "kinds": [*GPU]})
+    assert found == Lent("a" * 32, ("GPU-1234",), ("nvidia.com/gpu=GPU-1234",), GPU)
+
+
+def test_nothing_is_lent() -> None:
+    assert lent_from(404, {"message": "…", "kinds": [*GPU]}) == Lent(kinds=GPU)
+
+
+def test_what_does_not_work_is_said_in_the_brokers_words() -> None:
+    with pytest.raises(NotUsableError, match=r"^It is ill$"):
+        lent_from(409, {"message": "It is ill"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {}),
+        (200, {"lease": ""}),
+        (200, {**LEASE, "devices": "nvidia.com/gpu=all"}),
+        (200, {**LEASE, "slots": [1]}),
+        (200, []),
+        (302, {}),
+        (403, {"message": "no"}),
+        (404, None),
+        (502, {"message": "the Hub is away"}),
+    ],
+)
+def test_any_other_answer_is_none(status: int, body: Any) -> None:
+    with pytest.raises(BrokerAwayError):
+        lent_from(status, body)
+
+
+@pytest.mark.parametrize(
+    ("lent", "visible"),
+    [
+        (Lent(), None),
+        (Lent(kinds=("rebellions.ai/npu",)), None),
+        (Lent(kinds=GPU), ""),
+        (Lent("x", ("GPU-1", "MIG-2"), (), GPU), "GPU-1,MIG-2"),
+        (Lent("x", ("rebellions.ai/npu=0",), (), (*GPU, "rebellions.ai/npu")), ""),
+    ],
+)
+def test_what_cuda_is_told(lent: Lent, visible: str | None) -> None:
+    assert cuda_visible(lent) == visible
+
+
+def answered_with(reply: bytes | None) -> Lent:
+    """Ask a broker that says ``reply``, or, without one, takes the question and says nothing."""
+
+    async def asked() -> Lent:
+        over = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"GET /services/accelerators/api/devices/%EA%B9%80%2Fa HTTP/1.1")
+            assert b"Authorization: token secret\r\n" in head
+            if reply is None:
+                await over.wait()
+            else:
+                writer.write(reply)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            return await ask(f"http://127.0.0.1:{port}", "secret", "김/a", "ko", 0.5)
+        finally:
+            over.set()
+            server.close()
+
+    return asyncio.run(asked())
+
+
+def test_a_broker_that_answers() -> None:
+    found = answered_with(b'HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n{"kinds": []}')
+    assert found == Lent()
+
+
+@pytest.mark.parametrize("reply", [None, b"", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"])
+def test_a_broker_that_does_not(reply: bytes | None) -> None:
+    with pytest.raises(BrokerAwayError):
+        answered_with(reply)
+
+
+def test_a_broker_that_is_not_there() -> None:
+    with pytest.raises(BrokerAwayError, match="ClientConnectorError"):
+        asyncio.run(ask("http://127.0.0.1:1", "secret", "kim", "ko"))
