@@ -1,4 +1,4 @@
-"""``madang class …``: rosters, timetables, the end of classes."""
+"""``madang class …``: rosters, timetables, industries, the end of classes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from madang_hub.people.roles import TEAM
 from madang_hub.people.timetable import Timetable, TimetableError
 from madang_hub.shelf.offered import offered
 from madang_hub.web.i18n import N_, gettext_for
+
+MAX_INDUSTRY = 100
+"""Characters."""
 
 
 def team_name(text: str) -> str:
@@ -271,6 +274,31 @@ def end(args: argparse.Namespace, installation: Installation) -> int:
     return 0
 
 
+def industry(args: argparse.Namespace, installation: Installation) -> int:
+    """Show or set the industry of a class or firm, for the report of what accelerators were used for."""
+    if outside(installation):
+        words = ["class", "industry", args.team]
+        return again(installation, words + ([] if args.words is None else [f"--set={args.words}"]))
+    with open_desk(installation) as here:
+        team = _team(here, args.team)
+        before = here.directory.industries().get(team.name, "")
+        if args.words is None:
+            print(before or "–")
+            return 0
+        after = " ".join(args.words.split())
+        if len(after) > MAX_INDUSTRY or not after.isprintable():
+            raise CommandError(f"An industry is a few words, at most {MAX_INDUSTRY} characters.")
+        if after == before:
+            print("There is nothing to change.")
+            return 0
+        here.directory.set_industry(team.name, after)
+        here.audit.write(
+            here.now, STACK, "class.industry", team.name, team=team.name, industry=after
+        )
+        print("Changed.")
+    return 0
+
+
 # ---- the words ------------------------------------------------------------------------------
 
 
@@ -308,11 +336,14 @@ def register(add: Add) -> None:
     }.items():
         times.add_argument(f"--{option}", action="append", default=[], metavar="TEXT", help=text)
     times.add_argument("--show", action="store_true", help="print it afterwards")
+    kind = action("industry", industry)
+    kind.add_argument("team", metavar="CLASS")
+    kind.add_argument("--set", dest="words", metavar="TEXT", help="such as 제조; empty: none")
     last = action("end", end)
     last.add_argument("team", metavar="CLASS")
     last.add_argument("--on", type=_day, metavar="DATE", help="the last day; default: today")
 
 
 def _class(args: argparse.Namespace, installation: Installation) -> int:
-    """Classes: import a roster, list, show, timetable, end."""
+    """Classes: import a roster, list, show, timetable, industry, end."""
     raise CommandError("Say what: madang class --help")  # argparse asks for the action itself

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -32,6 +34,15 @@ from madang_hub.accelerators.tables import (
     select,
 )
 from madang_hub.people.database import Database
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened so far: grants, ends by reason, slot-seconds of ended leases by (team, kind)."""
+
+    grants: int
+    ended: Mapping[str, int]
+    used: Mapping[tuple[str, str], Fraction]
 
 
 class Accounts:
@@ -83,6 +94,44 @@ class Accounts:
         """Who used how much; ``weights`` are the teams'."""
         self.catch_up(db, now)
         return shares_at(now, self._usage, leases, self._policy, weights)
+
+    def within(self, begin: int, end: int) -> tuple[list[Span], list[Lease]]:
+        """What was charged in ``begin`` to ``end``: the spans that reach into it, and the leases that were
+        granted in it. Read anew from the events each time, so from any thread."""
+        over = sa.select(EVENTS.c.lease).where(
+            EVENTS.c.what == What.ENDED.value, EVENTS.c.moment <= begin
+        )
+        begun = sa.select(EVENTS.c.lease).where(
+            EVENTS.c.what == What.BEGAN.value, EVENTS.c.moment < end
+        )
+        theirs = EVENTS.c.lease.in_(begun) & EVENTS.c.lease.not_in(over)
+        with self._database.transaction() as db:
+            rows = db.execute(sa.select(EVENTS).where(theirs).order_by(EVENTS.c.seq)).mappings()
+            ledger = Ledger()
+            ledger.add(event_of(r) for r in rows)
+            ledger.add([Event(_last_beat(db), What.BEAT)])
+            granted = select(db, LEASES.c.granted >= begin, LEASES.c.granted < end)
+        return list(ledger.spans()), granted
+
+    def counts(self) -> Counts:
+        """For measurements; the database adds up, so that little is read. From any thread."""
+        begun, ended = EVENTS.alias(), EVENTS.alias()
+        seconds = sa.func.sum((ended.c.moment - begun.c.moment) * begun.c["count"])
+        spans = (
+            sa.select(begun.c.team, begun.c.kind, begun.c.parts, seconds)
+            .join(ended, (ended.c.lease == begun.c.lease) & (ended.c.what == What.ENDED.value))
+            .where(begun.c.what == What.BEGAN.value)
+            .group_by(begun.c.team, begun.c.kind, begun.c.parts)
+        )
+        why = sa.select(LEASES.c.why, sa.func.count()).where(LEASES.c.state == State.ENDED.value)
+        granted = sa.select(sa.func.count()).select_from(LEASES).where(LEASES.c.granted > 0)
+        used: dict[tuple[str, str], Fraction] = {}
+        with self._database.transaction() as db:
+            for team, kind, parts, found in db.execute(spans):
+                before = used.get((team, kind), Fraction(0))
+                used[team, kind] = before + Fraction(int(found), parts)
+            ends = {name: n for name, n in db.execute(why.group_by(LEASES.c.why)) if name}
+            return Counts(db.execute(granted).scalar_one(), ends, used)
 
     def line(
         self, now: int, weights: Mapping[str, float] | None = None, barred: Collection[str] = ()

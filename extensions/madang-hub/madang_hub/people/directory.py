@@ -43,6 +43,13 @@ _teams = sa.Table(
     sa.Column("starts", sa.Date),
     sa.Column("ends", sa.Date),
 )
+# a table of its own: databases that are older than it get it, and keep the table of teams as it is
+_industries = sa.Table(
+    "madang_industries",
+    META,
+    sa.Column("team", sa.ForeignKey("madang_teams.name", ondelete="CASCADE"), primary_key=True),
+    sa.Column("industry", sa.String(100), nullable=False),
+)
 _members = sa.Table(
     "madang_members",
     META,
@@ -218,6 +225,18 @@ class Directory:
         """Add or replace ``team``; its members stay."""
         with self._database.transaction() as db:
             _save_team(db, team)
+
+    def industries(self) -> dict[str, str]:
+        """The industry of each team that has one, for the report of what accelerators were used for."""
+        with self._database.transaction() as db:
+            return {r.team: r.industry for r in db.execute(sa.select(_industries))}
+
+    def set_industry(self, team: str, industry: str) -> None:
+        """Say it; "" takes it away. ``team`` is there."""
+        with self._database.transaction() as db:
+            db.execute(_industries.delete().filter_by(team=team))
+            if industry:
+                db.execute(_industries.insert().values(team=team, industry=industry))
 
     # ---- memberships ----------------------------------------------------------------------
 

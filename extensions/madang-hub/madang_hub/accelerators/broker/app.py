@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tornado.web import Application, RequestHandler
 
-from madang_hub.accelerators.broker import handlers, pages
+from madang_hub.accelerators.broker import handlers, metrics, pages, report_page
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.broker.rounds import Rounds
 from madang_hub.people.service.app import Health
@@ -22,6 +22,9 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"session", Session),
     (rf"class/{TEAM}", pages.ClassPage),
     (r"admin", pages.Admin),
+    (r"report", report_page.Report),
+    (r"report\.csv", report_page.ReportTable),
+    (r"metrics", metrics.Metrics),
     (r"api/", handlers.Overview),
     (r"api/requests", handlers.Requests),
     (REQUEST, handlers.OneRequest),

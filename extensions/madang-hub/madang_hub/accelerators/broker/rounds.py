@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable
 from datetime import datetime
 
+from madang_hub.accelerators.broker.metrics import DECISION
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.inventory import changes
 from madang_hub.accelerators.leases import Lease, LeaseError, State
@@ -100,7 +101,9 @@ class Rounds:
     async def advance(self, now: datetime) -> None:
         """End what is over and serve the line."""
         parts = self._parts
-        for lease in await parts.work(parts.desk.advance, parts.seconds()):
+        with DECISION.time():
+            granted = await parts.work(parts.desk.advance, parts.seconds())
+        for lease in granted:
             log.info("lease %s: granted", lease.id)
 
     async def start(self, now: datetime) -> None:

@@ -11,6 +11,9 @@ ADMIN = "custom:accelerators:admin"
 DEVICES = "custom:accelerators:devices"
 """Scopes of the broker's own. A token in a user server has neither, so no notebook of an admin has them."""
 
+METRICS = "read:metrics"
+"""JupyterHub's own, for its measurements; whoever may read those may read the broker's."""
+
 CUSTOM_SCOPES: dict[str, dict[str, str]] = {
     ADMIN: {"description": "See every accelerator and who has it, and take it out of lending."},
     DEVICES: {"description": "Ask which accelerators a server is to get."},
