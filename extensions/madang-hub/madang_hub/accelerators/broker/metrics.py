@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from madang_hub.accelerators.accounts import Counts
 from madang_hub.accelerators.broker.handlers import NO_RIGHT, Asked
+from madang_hub.accelerators.broker.measured import REGISTRY
 from madang_hub.accelerators.broker.scopes import ADMIN, METRICS
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import HELD, OPEN, Lease, State, Why
@@ -25,14 +26,6 @@ from madang_hub.people.service.base import Problem
 
 STATES = ("free", "held", "drained", "ill")
 """Of a slot: held goes before ill, and ill before drained, because it is somebody's work."""
-
-REGISTRY = CollectorRegistry()
-DECISION = Histogram(
-    "madang_accelerator_decision_seconds",
-    "Time in which it was decided who is served",
-    buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
-    registry=REGISTRY,
-)
 
 
 def state_of(slot: Slot, held: Iterable[str], drained: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable
 from datetime import datetime
 
-from madang_hub.accelerators.broker.metrics import DECISION
+from madang_hub.accelerators.broker.measured import DECISION
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.inventory import changes
 from madang_hub.accelerators.leases import Lease, LeaseError, State
