@@ -56,9 +56,15 @@ http.server.HTTPServer((url.hostname, url.port), Answer).serve_forever()
 """
 CONFIG = """
 import json, os, sys
+from pathlib import Path
 from jupyterhub.spawner import SpawnException
 from madang_hub.accelerators.broker import scopes
-from madang_hub.web.static_files import MadangStaticFiles
+from madang_hub.people.database import Database
+from madang_hub.places import Places
+from madang_hub.settings import Settings
+from madang_hub.shelf.offered import offered
+from madang_hub.shelf.offering import shelf_of
+from madang_hub.web import pages
 
 given = json.loads(os.environ["BROKER_TEST"])
 c.JupyterHub.bind_url = "http://127.0.0.1:%d" % given["port"]
@@ -80,7 +86,12 @@ c.JupyterHub.services = [
      "cwd": given["folder"], "environment": given["environment"]},
     *({"name": name, "api_token": token} for name, token in given["tokens"].items()),
 ]
-c.JupyterHub.tornado_settings = {"static_handler_class": MadangStaticFiles}
+# the Hub's pages are Madang's, as far as they need no people service
+root = Path(given["environment"]["MADANG_ROOT"])
+settings = Settings.load(root, given["environment"])
+shelf = shelf_of(Places(settings, "embedded"), offered(root, settings), Database(given["database"]))
+pages.install(c, settings, shelf)
+c.Spawner.options_form = pages.options_form(shelf)
 c.JupyterHub.custom_scopes = scopes.CUSTOM_SCOPES
 c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self"]},
