@@ -125,6 +125,32 @@ def test_the_own_start_after_taking(one: Lending) -> None:
     assert one.becomes("ann", asked["id"], "ended")["why"] == "vanished"
 
 
+def test_the_running_server_is_started_again_with_it(one: Lending) -> None:
+    """The broker dies between the stop of the server and its start."""
+    asked = one.asked("ann", team="team:a")
+    one.start("ann", **TORCH)
+    for body in ({"restart": "yes"}, {"restart": True, "size": "large"}, {"environment": "lab"}):
+        assert one.step("ann", asked["id"], "take", **body).status_code == 400
+    refused = one.step("ann", asked["id"], "take", restart=True, environment="lab")
+    assert (refused.status_code, "cannot use" in refused.json()["message"]) == (400, True)
+    before = one.server("ann")
+    assert before is not None
+    pid = one.broker_pid
+    taken = one.step("ann", asked["id"], "take", restart=True)
+    assert (taken.json()["state"], taken.json()["restarting"]) == ("granted", True), taken.text
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: one.broker_pid not in (0, pid), "another broker")
+    wait_until(one.answers, "the broker")
+    mine = one.becomes("ann", asked["id"], "active")
+    assert (mine["environment"], mine["size"]) == ("torch-cuda", "medium")
+    after = wait_until(lambda: one.server("ann"), "ann's server")
+    assert after["user_options"] == TORCH
+    assert after["started"] > before["started"]
+    assert at(mine["began"]) <= at(after["started"]) + timedelta(seconds=1)
+    wait_until(lambda: seen(one, asked["id"]), "the server to be seen")
+    assert one.devices("ann").json()["lease"] == asked["id"]
+
+
 def holder(stack: Lending, slot: str = ONE) -> dict[str, Any]:
     """Who has the slot, as admins see it."""
     slots = stack.admin("GET", "slots").json()["slots"]

@@ -209,9 +209,9 @@ class Lending:
         found: dict[str, Any] = self.keeper("GET", f"/users/{user}").json()["servers"]
         return found.get("")
 
-    def start(self, user: str) -> None:
+    def start(self, user: str, **options: str) -> None:
         """A server that nobody lent anything for."""
-        assert self.keeper("POST", f"/users/{user}/server").ok
+        assert self.keeper("POST", f"/users/{user}/server", json=options).ok
         wait_until(lambda: (self.server(user) or {}).get("ready"), f"{user}'s server")
 
     def stop(self, user: str) -> None:

@@ -77,6 +77,57 @@ def test_a_claim_is_its_persons_and_may_be_said_twice() -> None:
     assert leases.claim(lease, "minji", 9999, POLICY) is lease
 
 
+def taking(now: int = 1150) -> Lease:
+    return leases.take(granted(), "minji", "torch-cuda", "large", now, POLICY)
+
+
+def test_a_server_that_runs_is_stopped_first() -> None:
+    lease = taking()
+    assert (lease.state, lease.began, lease.ends) == (State.TAKING, 0, granted().ends)
+    assert (lease.request.environment, lease.request.size) == ("torch-cuda", "large")
+    # once more is no error, also after it was taken; and is no other server
+    assert leases.take(lease, "minji", "lab", "small", 1160, POLICY) is lease
+    # longer than a grant is kept, but not for longer than a server takes
+    last = 1150 + POLICY.starting
+    assert leases.due(lease, last, POLICY) is lease
+    assert leases.next_due(lease, POLICY) == last + 1
+    taken = leases.claim(lease, "minji", last, POLICY)
+    assert (taken.state, taken.began) == (State.ACTIVE, last)
+    # what was planned for others stays: the wait is not added to the end
+    assert taken.ends == min(granted().ends, last + 3600)
+    assert leases.take(taken, "minji", "lab", "", 1999, POLICY) is taken
+    late = leases.due(lease, last + 1, POLICY)
+    assert (late.state, late.why, late.stopped) == (State.ENDED, Why.NEVER_STARTED, 0)
+    with pytest.raises(StateError):
+        leases.claim(lease, "minji", last + 1, POLICY)
+
+
+def test_who_may_take_what_while_a_server_runs() -> None:
+    with pytest.raises(NotYoursError):
+        leases.take(granted(), "somebody", "lab", "", 1150, POLICY)
+    with pytest.raises(StateError, match="kept for 2 minutes"):
+        leases.take(granted(), "minji", "lab", "", 1221, POLICY)
+    with pytest.raises(StateError):
+        leases.take(queued(), "minji", "lab", "", 1150, POLICY)
+    # it can be left, and its slot may fall ill
+    left = leases.release(taking(), 1160)
+    assert (left.state, left.why) == (State.ENDED, Why.LEFT)
+    over, again = leases.fell_ill(taking(), "r2", 1160)
+    assert over.state is State.ENDED
+    assert again is not None
+    assert (again.request.seconds, again.request.environment) == (3600, "torch-cuda")
+    with pytest.raises(StateError):
+        leases.vanished(taking(), 1, 2)
+
+
+def test_a_short_lease_is_over_before_its_server_has_stopped() -> None:
+    lease = leases.grant(queued(seconds=60), Grant("r1", ("g0",), 1100 + 120 + 60), 1100)
+    lease = leases.take(lease, "minji", "lab", "", 1220, POLICY)
+    assert leases.due(lease, 1279, POLICY) is lease
+    assert leases.claim(lease, "minji", 1279, POLICY).ends == 1280
+    assert leases.due(lease, 1280, POLICY).state is State.ENDED
+
+
 def test_extension() -> None:
     lease = active()
     for extra, now in ((3600, 4000), (9999, 4000)):

@@ -16,9 +16,11 @@ from madang_hub.accelerators.broker.desk import Desk
 from madang_hub.accelerators.broker.policy import Limits, limits_of, policy_of
 from madang_hub.accelerators.broker.watch import ill_since, lasting
 from madang_hub.accelerators.broker.wishes import (
+    RestartWish,
     WishError,
     check_environment,
     check_there,
+    restart_of,
     seconds_of,
     wish_of,
 )
@@ -111,6 +113,41 @@ def test_minutes_that_are_none(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "asked", "running", "found"),
+    [
+        ({"environment": "a", "size": "x"}, ("b", "y"), {"environment": "c"}, ("a", "x")),
+        ({}, ("b", "y"), {"environment": "c"}, ("b", "y")),
+        ({}, ("", ""), {"environment": "c", "size": "z"}, ("c", "z")),
+        ({}, ("", ""), {"size": "z"}, ("", "")),
+        ({"environment": "a"}, ("b", "y"), {}, ("a", "")),
+    ],
+)
+def test_which_server_comes_with_it(
+    body: dict[str, str], asked: tuple[str, str], running: dict[str, str], found: tuple[str, str]
+) -> None:
+    wanted = restart_of({"restart": True, **body})
+    assert wanted is not None
+    request = wanted.over(wish(environment=asked[0], size=asked[1]), running)
+    assert (request.environment, request.size) == found
+
+
+def test_what_take_does_not_understand() -> None:
+    assert restart_of({}) is None
+    assert restart_of({"restart": False}) is None
+    for body in (
+        {"restart": 1},
+        {"restart": None},
+        {"environment": "lab"},
+        {"restart": True, "size": "large"},
+        {"restart": True, "person": "x"},
+    ):
+        with pytest.raises(WishError):
+            restart_of(body)
+    with pytest.raises(WishError):
+        RestartWish().over(wish(), {"environment": ["x"]})
+
+
+@pytest.mark.parametrize(
     ("request_", "word"),
     [
         (wish(count=2), ""),
@@ -162,6 +199,7 @@ def test_every_setting_arrives() -> None:
         patience_hours="6",
         turn_every="3",
         half_life_days="1",
+        after="cpu",
         weights="NVIDIA H100 80GB HBM3=4, rebellions.ai/npu=0.5",
         team_weights="team:a=2",
         budget_hours="100",
@@ -174,6 +212,7 @@ def test_every_setting_arrives() -> None:
         patience=6 * 3600,
         every=3,
         half_life=24 * 3600,
+        on_cpu=True,
         weights={"NVIDIA H100 80GB HBM3": 4, NPU: 0.5},
     )
     limits = limits_of(given)
@@ -194,6 +233,7 @@ def test_every_setting_arrives() -> None:
         ("team_weights", "team:a=0"),
         ("longest_hours", "0"),
         ("claim_seconds", "0"),
+        ("after", "gpu"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
@@ -484,6 +524,27 @@ def test_a_lease_as_its_person_sees_it(desk: Desk) -> None:
         {"id": "H100-0000", "model": "H100", "memory": 80 * GIB, "health": "good"}
     ]
     assert shown["device"] == []
+
+
+def test_that_a_server_is_stopped_first_is_said_beside_the_state(desk: Desk) -> None:
+    lease = desk.ask(wish(), NOW)
+    taken = desk.take_after_stop(lease.id, "minji", "torch-cuda", "medium", NOW + 10)
+    shown = views.lease_model(taken, None, desk.inventory, POLICY)
+    assert (shown["state"], shown["restarting"]) == ("granted", True)
+    assert shown["take_until"] == views.moment(NOW + 10 + POLICY.starting)
+    assert (shown["environment"], shown["size"], shown["began"]) == ("torch-cuda", "medium", None)
+    # it has nothing to do with the one before, which must be gone first
+    assert desk.held_by("minji", NOW + 11) is None
+    left = desk.leave(lease.id, "minji", NOW + 12)
+    assert (left.state, left.why) == (State.ENDED, Why.LEFT)
+
+
+def test_nothing_is_taken_while_the_one_before_is_being_given_back(desk: Desk) -> None:
+    before = served(desk, "minji", NOW)
+    desk.give_back(before.id, "minji", NOW + 1)
+    lease = desk.ask(wish("minji"), NOW + 2)
+    with pytest.raises(StateError, match="still being given back"):
+        desk.take_after_stop(lease.id, "minji", "lab", "small", NOW + 3)
 
 
 def test_what_the_devices_of_a_lease_do(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -46,6 +46,9 @@ class SomeHub:
     away: bool = False
     refuses: int = 0
     starts_nothing: bool = False
+    stops_slowly: bool = False
+    began: datetime | None = None
+    """When servers that are started now begin."""
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     def _answers(self, what: str, name: str) -> None:
@@ -63,13 +66,16 @@ class SomeHub:
         if self.refuses:
             raise HubRefusedError(self.refuses, "no")
         if not self.starts_nothing:
-            self.servers[name] = Server("", True, None, None, dict(options))
+            self.servers[name] = Server("", True, None, self.began, dict(options))
 
     async def stop(self, name: str) -> None:
         self._answers("stop", name)
         if self.refuses:
             raise HubRefusedError(self.refuses, "no")
-        self.servers.pop(name, None)
+        if self.stops_slowly:
+            self.servers[name] = replace(self.servers[name], ready=False, pending="stop")
+        else:
+            self.servers.pop(name, None)
 
     def asked(self, what: str) -> list[str]:
         return [name for verb, name in self.calls if verb == what]
@@ -83,12 +89,22 @@ class Stage:
     desk: Desk
     rounds: Rounds
     machine: list[Inventory | Exception]
+    parts: Parts = field(init=False)
     second: int = NOW
 
     async def round(self, later: int = 5) -> None:
         """The next round, so many seconds later."""
         self.second += later
+        self.hub.began = datetime.fromtimestamp(self.second, UTC)
         await self.rounds.once()
+
+    async def crash(self) -> None:
+        """The process is gone, with all that it remembered, and another begins."""
+        before = self.desk
+        store = Leases(before.leases._database, before.policy)
+        self.desk = replace(before, leases=store, inventory=Inventory(), engine_answers=False)
+        self.parts = replace(self.parts, desk=self.desk)
+        self.rounds = Rounds(self.parts)
 
     def lease(self, identity: str) -> Lease:
         found = self.desk.leases.lease(identity)
@@ -97,10 +113,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(database: Database, places: Places) -> AsyncIterator[Stage]:
+async def stage(
+    database: Database, places: Places, policy: Policy = POLICY
+) -> AsyncIterator[Stage]:
     hub = SomeHub()
     client = cast(Hub, hub)
-    desk = Desk(Leases(database, POLICY), POLICY, Limits(), ZoneInfo("UTC"), 30, lambda: ["admin"])
+    desk = Desk(Leases(database, policy), policy, Limits(), ZoneInfo("UTC"), 30, lambda: ["admin"])
     machine: list[Inventory | Exception] = [Inventory(slots(1))]
     made: list[Stage] = []
 
@@ -125,27 +143,31 @@ async def stage(database: Database, places: Places) -> AsyncIterator[Stage]:
             worker=worker,
         )
         made.append(Stage(hub, desk, Rounds(parts), machine))
+        made[0].parts = parts
         await made[0].round(0)
         yield made[0]
 
 
+class Play(Protocol):
+    """Tells a story."""
+
+    def __call__(
+        self, story: Callable[[Stage], Awaitable[None]], policy: Policy = POLICY
+    ) -> None: ...
+
+
 @pytest.fixture
-def play(
-    database: Database, places: Places
-) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
+def play(database: Database, places: Places) -> Play:
     """Runs a story on a stage of one GPU."""
 
-    def run(story: Callable[[Stage], Awaitable[None]]) -> None:
+    def run(story: Callable[[Stage], Awaitable[None]], policy: Policy = POLICY) -> None:
         async def told() -> None:
-            async with stage(database, places) as there:
+            async with stage(database, places, policy) as there:
                 await story(there)
 
         asyncio.run(told())
 
     return run
-
-
-Play = Callable[[Callable[[Stage], Awaitable[None]]], None]
 
 
 def test_whose_turn_it_is_gets_the_server_that_was_asked_for(play: Play) -> None:
@@ -355,3 +377,210 @@ def test_stopping_what_has_stopped_is_no_error(status: int, raised: bool) -> Non
             asyncio.run(stop())
     else:
         assert asyncio.run(stop()).asked("stop") == ["minji"]
+
+
+# ---- a server that runs without it --------------------------------------------------------------
+
+PLAIN = {"environment": "torch-cuda", "size": "medium"}
+
+
+async def taken_with_a_server(at: Stage) -> str:
+    """Minji's server runs without an accelerator, and she takes one for it."""
+    at.hub.servers["minji"] = Server("", True, None, None, PLAIN)
+    lease = at.desk.ask(wish(), at.second)
+    assert lease.state is State.GRANTED
+    at.desk.take_after_stop(lease.id, "minji", "torch-cuda", "medium", at.second)
+    return lease.id
+
+
+def test_a_server_that_runs_is_stopped_and_started_with_it(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.stops_slowly = True
+        mine = await taken_with_a_server(at)
+        await at.round()
+        # it stops: nothing is taken yet, and no second server is asked for
+        assert (at.lease(mine).state, at.hub.asked("stop")) == (State.TAKING, ["minji"])
+        await at.round()
+        assert at.hub.asked("start") == []
+        del at.hub.servers["minji"]
+        await at.round()
+        assert (at.lease(mine).state, at.lease(mine).began) == (State.ACTIVE, at.second)
+        assert at.hub.servers["minji"].options == PLAIN
+        await at.round()
+        assert at.lease(mine).container == "minji/"
+        assert at.hub.asked("start") == ["minji"]
+        (span,) = at.desk.leases.accounts.spans()
+        assert span.begin == at.lease(mine).began
+
+    play(story)
+
+
+@pytest.mark.parametrize("when", ["before the stop", "after the stop", "after the taking", "later"])
+def test_a_crash_between_stop_and_start_loses_nothing(play: Play, when: str) -> None:
+    async def story(at: Stage) -> None:
+        mine = await taken_with_a_server(at)
+        if when == "before the stop":
+            await at.crash()
+        await at.round()
+        assert "minji" not in at.hub.servers
+        if when == "after the stop":
+            await at.crash()
+        if when == "after the taking":
+            # the process ends between its two words: one for the lease, one to the Hub
+            at.desk.take(mine, "minji", at.second)
+            await at.crash()
+        await at.round()
+        if when == "later":
+            await at.crash()
+        await at.round()
+        await at.round()
+        assert at.lease(mine).state is State.ACTIVE
+        assert at.lease(mine).container == "minji/"
+        assert at.hub.asked("start") == ["minji"]
+        assert at.hub.servers["minji"].options == PLAIN
+
+    play(story)
+
+
+def test_a_server_that_does_not_stop_loses_its_turn(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.stops_slowly = True
+        mine = await taken_with_a_server(at)
+        following = at.desk.ask(wish("jisu", "team:b"), at.second)
+        await at.round(POLICY.starting)
+        assert at.lease(mine).state is State.TAKING
+        await at.round(1)
+        assert (at.lease(mine).state, at.lease(mine).why) == (State.ENDED, Why.NEVER_STARTED)
+        assert at.lease(following.id).state is State.GRANTED
+        assert at.hub.asked("start") == []
+        assert list(at.desk.leases.accounts.spans()) == []
+
+    play(story)
+
+
+def test_a_broker_that_was_away_for_long_gives_it_to_the_next(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        mine = await taken_with_a_server(at)
+        await at.round()
+        await at.crash()
+        await at.round(POLICY.starting + 1)
+        assert at.lease(mine).why is Why.NEVER_STARTED
+        assert at.hub.asked("start") == []
+
+    play(story)
+
+
+def test_who_starts_a_server_by_hand_meanwhile_gets_it_stopped_again(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        mine = await taken_with_a_server(at)
+        await at.round()
+        await at.hub.start("minji", {"environment": "lab"})
+        await at.round()
+        assert at.lease(mine).state is State.TAKING
+        await at.round()
+        assert at.lease(mine).state is State.ACTIVE
+        assert at.hub.servers["minji"].options == PLAIN
+
+    play(story)
+
+
+# ---- after a lease --------------------------------------------------------------------------------
+
+ON_CPU = replace(POLICY, on_cpu=True)
+
+
+async def over(at: Stage, how: str = "time") -> str:
+    """Minji's lease is over, by its time or by her."""
+    lease = at.desk.ask(wish(**TORCH, seconds=600), at.second)
+    await at.round()
+    await at.round()
+    if how == "time":
+        at.second += 600
+    else:
+        at.desk.give_back(lease.id, "minji", at.second)
+    return lease.id
+
+
+@pytest.mark.parametrize("how", ["time", "given back"])
+def test_the_server_comes_back_without_it(play: Play, how: str) -> None:
+    async def story(at: Stage) -> None:
+        mine = await over(at, how)
+        following = at.desk.ask(wish("jisu"), at.second)
+        for _ in range(4):
+            await at.round()
+        assert at.lease(mine).state is State.ENDED
+        assert at.hub.asked("start") == ["minji", "minji"]
+        assert at.hub.servers["minji"].options == TORCH
+        assert at.desk.held_by("minji", at.second) is None
+        assert at.lease(following.id).state is State.GRANTED
+        # once, also when its person stops it
+        await at.hub.stop("minji")
+        await at.round()
+        assert at.hub.asked("start") == ["minji", "minji"]
+
+    play(story, ON_CPU)
+
+
+def test_without_that_policy_it_stays_stopped(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        await over(at)
+        for _ in range(4):
+            await at.round()
+        assert at.hub.asked("start") == ["minji"]
+
+    play(story)
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_crash_on_the_way_to_the_cpu_loses_no_server(play: Play, after: int) -> None:
+    async def story(at: Stage) -> None:
+        await over(at)
+        for n in range(5):
+            if n == after:
+                await at.crash()
+            await at.round()
+        assert at.hub.asked("start") == ["minji", "minji"]
+        assert "minji" in at.hub.servers
+
+    play(story, ON_CPU)
+
+
+def test_what_nobody_waits_for_any_more_is_not_started(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        await over(at)
+        await at.round()
+        await at.round()
+        await at.crash()
+        await at.round(POLICY.starting + 10)
+        assert at.hub.asked("start") == ["minji"]
+        assert at.desk.leases.restarts() == []
+
+    play(story, ON_CPU)
+
+
+def test_who_stopped_the_server_gets_none(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.stops_slowly = True
+        await over(at)
+        await at.hub.stop("minji")
+        await at.round()
+        del at.hub.servers["minji"]
+        for _ in range(3):
+            await at.round()
+        assert at.hub.asked("start") == ["minji"]
+
+    play(story, ON_CPU)
+
+
+def test_a_start_on_the_cpu_that_is_refused_is_not_tried_for_ever(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        await over(at)
+        await at.round()
+        await at.round()
+        at.hub.refuses = 403
+        for _ in range(3):
+            await at.round()
+        assert at.hub.asked("start") == ["minji", "minji"]
+        assert at.desk.leases.restarts() == []
+
+    play(story, ON_CPU)

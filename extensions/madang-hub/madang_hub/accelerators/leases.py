@@ -2,29 +2,38 @@
 
 Words: a *request* is what somebody asks for; a *lease* is a request from the moment it is asked to its end.
 Moments are whole seconds since 1970 (UTC) and lengths whole seconds, so that the ledger is exact; a moment
-of 0 is "not yet". A lease is in one of five states and only moves along these lines::
+of 0 is "not yet". A lease is in one of six states and only moves along these lines::
 
-    queued -> granted -> active -> ending -> ended
-       |         |                             ^
-       +---------+-----------------------------+
+                    +-> taking --+
+                    |            v
+    queued -> granted ------> active -> ending -> ended
+       |         |  |                              ^
+       +---------+--+-- (taking too) --------------+
 
 queued    waits for slots
 granted   slots are kept for it; its person must claim it within :attr:`Policy.claim`
+taking    its person wants it in the server that runs without it: that is being stopped, for at most
+          :attr:`Policy.starting`. Nobody's container has the slots yet
 active    claimed: a server holds the slots, and the ledger counts
 ending    over, but its container may still be there, so the slots are still held
-ended     the slots are free: the engine said that there is no container. Straight from queued and granted,
-          which never had one, because a container is only made for an active lease
+ended     the slots are free: the engine said that there is no container. Straight from queued, granted and
+          taking, which never had one, because a container is only made for an active lease
 
 Every function returns a new lease and leaves the old one as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from madang_hub.people.sentences import Sentence, Value
+# who uses leases needs these too, from the same place
+from madang_hub.accelerators.policy import Policy as Policy
+from madang_hub.accelerators.refusals import ExtensionRefusedError as ExtensionRefusedError
+from madang_hub.accelerators.refusals import LeaseError as LeaseError
+from madang_hub.accelerators.refusals import NotYoursError as NotYoursError
+from madang_hub.accelerators.refusals import RequestRefusedError as RequestRefusedError
+from madang_hub.accelerators.refusals import StateError as StateError
 from madang_hub.web.i18n import N_
 
 SHORTEST = 60
@@ -36,6 +45,7 @@ class State(Enum):
 
     QUEUED = "queued"
     GRANTED = "granted"
+    TAKING = "taking"
     ACTIVE = "active"
     ENDING = "ending"
     ENDED = "ended"
@@ -55,68 +65,13 @@ class Why(Enum):
     VANISHED = "vanished"
     """Its container was there and is not any more."""
     NEVER_STARTED = "never-started"
-    """It was claimed, and no container came."""
+    """It was claimed, and no container came; or the server that ran did not stop for it in time."""
     ADMIN = "admin"
 
 
-OPEN = frozenset({State.QUEUED, State.GRANTED, State.ACTIVE, State.ENDING})
-HELD = frozenset({State.GRANTED, State.ACTIVE, State.ENDING})
+OPEN = frozenset({State.QUEUED, State.GRANTED, State.TAKING, State.ACTIVE, State.ENDING})
+HELD = OPEN - {State.QUEUED}
 """The states in which a lease's slots are nobody else's."""
-
-
-class LeaseError(ValueError):
-    """What was asked of a lease cannot be; ``sentence`` says why, for its person."""
-
-    def __init__(self, message: str, **values: Value) -> None:
-        self.sentence = Sentence(message, values)
-        super().__init__(str(self.sentence))
-
-
-class RequestRefusedError(LeaseError):
-    """Nobody could be given this."""
-
-
-class NotYoursError(LeaseError):
-    """The lease is another person's."""
-
-
-class StateError(LeaseError):
-    """The lease is not in a state for this (any more)."""
-
-
-class ExtensionRefusedError(LeaseError):
-    """The lease may not go on for longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What an operator allows. Lengths in seconds.
-
-    Attributes:
-        longest: of one lease, extensions included. The bound on waiting grows with it.
-        claim: how long a granted lease is kept for its person.
-        starting: how long after a claim its container may take to be there.
-        settle: how long a container may take to go away; a slot that is held for longer does not count
-            as one that comes back until it does.
-        patience: who has waited for longer gets a turn whatever the shares say ...
-        every: ... with every so-many-th grant, and at least 1.
-        gap: a request for which classes leave no room within this time gets no turn.
-        half_life: after which use counts half, as Slurm's ``PriorityDecayHalfLife``.
-        weights: what a second of a model, or else of a kind, counts; 1 where neither is named.
-    """
-
-    longest: int = 8 * 3600
-    claim: int = 120
-    starting: int = 300
-    settle: int = 60
-    patience: int = 24 * 3600
-    every: int = 4
-    gap: int = 24 * 3600
-    half_life: int = 7 * 24 * 3600
-    weights: Mapping[str, float] = field(default_factory=dict)
-
-    def weight(self, kind: str, model: str) -> float:
-        return self.weights.get(model, self.weights.get(kind, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,23 +188,35 @@ def grant(lease: Lease, given: Grant, now: int) -> Lease:
     )
 
 
-def claim(lease: Lease, person: str, now: int, policy: Policy) -> Lease:
-    """Its person takes it. Its time begins now. Once more is no error: the answer may have been lost.
+def take(lease: Lease, person: str, environment: str, size: str, now: int, policy: Policy) -> Lease:
+    """Its person takes it for a server in ``environment`` and ``size``, and the one that runs is to be stopped
+    first. Its time does not begin yet, and its end stays where it is. Once more is no error.
 
     Raises:
         NotYoursError: it is somebody else's.
         StateError: it is not granted, or the time for it has passed.
     """
-    if person != lease.request.person:
-        raise NotYoursError(N_("This accelerator is kept for somebody else."))
+    _for(lease, person)
+    if lease.state in (State.TAKING, State.ACTIVE):
+        return lease
+    _in_time(lease, now, policy)
+    request = replace(lease.request, environment=environment, size=size)
+    return replace(lease, request=request, state=State.TAKING, changed=now)
+
+
+def claim(lease: Lease, person: str, now: int, policy: Policy) -> Lease:
+    """Its person takes it; no server of that person is there. Its time begins now. Once more is no error: the
+    answer may have been lost.
+
+    Raises:
+        NotYoursError: it is somebody else's.
+        StateError: it is not granted, or the time for it has passed.
+    """
+    _for(lease, person)
     if lease.state is State.ACTIVE:
         return lease
-    if lease.state is State.GRANTED and now > lease.granted + policy.claim:
-        raise StateError(
-            N_("The accelerator was kept for {minutes} minutes and has gone on. Ask for it again."),
-            minutes=-(-policy.claim // 60),
-        )
-    _must_be(lease, State.GRANTED)
+    if due(lease, now, policy) is not lease or lease.state is not State.TAKING:
+        _in_time(lease, now, policy)
     return replace(
         lease,
         state=State.ACTIVE,
@@ -257,6 +224,20 @@ def claim(lease: Lease, person: str, now: int, policy: Policy) -> Lease:
         ends=min(lease.ends, now + lease.request.seconds),
         changed=now,
     )
+
+
+def _for(lease: Lease, person: str) -> None:
+    if person != lease.request.person:
+        raise NotYoursError(N_("This accelerator is kept for somebody else."))
+
+
+def _in_time(lease: Lease, now: int, policy: Policy) -> None:
+    if lease.state is State.GRANTED and now > lease.granted + policy.claim:
+        raise StateError(
+            N_("The accelerator was kept for {minutes} minutes and has gone on. Ask for it again."),
+            minutes=-(-policy.claim // 60),
+        )
+    _must_be(lease, State.GRANTED)
 
 
 def saw(lease: Lease, container: str) -> Lease:
@@ -350,7 +331,7 @@ def fell_ill(lease: Lease, identity: str, now: int) -> tuple[Lease, Lease | None
     Raises:
         StateError: it holds no slots, or has ended.
     """
-    if lease.state is State.GRANTED:
+    if lease.state in (State.GRANTED, State.TAKING):
         over, left = release(lease, now, Why.ILL), lease.request.seconds
     else:
         _must_be(lease, State.ACTIVE)
@@ -362,9 +343,11 @@ def fell_ill(lease: Lease, identity: str, now: int) -> tuple[Lease, Lease | None
 
 
 def due(lease: Lease, now: int, policy: Policy) -> Lease:
-    """What the clock alone makes of it: unclaimed for too long, or over."""
+    """What the clock alone makes of it: unclaimed for too long, its server not stopped in time, or over."""
     if lease.state is State.GRANTED and now > lease.granted + policy.claim:
         return replace(lease, state=State.ENDED, why=Why.UNCLAIMED, changed=now)
+    if lease.state is State.TAKING and now > _must_stop_by(lease, policy):
+        return replace(lease, state=State.ENDED, why=Why.NEVER_STARTED, changed=now)
     if lease.state is State.ACTIVE and now >= lease.ends:
         return _stop(lease, now, Why.OVER)
     return lease
@@ -374,7 +357,14 @@ def next_due(lease: Lease, policy: Policy) -> int | None:
     """The first moment at which :func:`due` changes it; None if the clock alone never does."""
     if lease.state is State.GRANTED:
         return lease.granted + policy.claim + 1
+    if lease.state is State.TAKING:
+        return _must_stop_by(lease, policy) + 1
     return lease.ends if lease.state is State.ACTIVE else None
+
+
+def _must_stop_by(lease: Lease, policy: Policy) -> int:
+    """The last moment for the server that runs without it; a lease of no time at all is none."""
+    return min(lease.changed + policy.starting, lease.ends - 1)
 
 
 def _stop(lease: Lease, at: int, why: Why) -> Lease:

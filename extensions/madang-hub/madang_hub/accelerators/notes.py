@@ -1,13 +1,19 @@
-"""What operators said about accelerators, in the Hub's database: drained slots and more budget."""
+"""What is noted about accelerators beside leases, in the Hub's database.
+
+Drained slots, more budget, and the servers that are to come back without an accelerator.
+"""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 import sqlalchemy as sa
 
 from madang_hub.accelerators.accounts import Accounts
 from madang_hub.accelerators.leases import Policy
 from madang_hub.accelerators.ledger import Allowance
-from madang_hub.accelerators.tables import DRAINED, Drained, drains
+from madang_hub.accelerators.restarts import Restart
+from madang_hub.accelerators.tables import DRAINED, RESTARTS, Drained, drains
 from madang_hub.accelerators.transactions import Transactions
 from madang_hub.people.database import Database
 
@@ -40,3 +46,28 @@ class Notes(Transactions):
     def allow(self, more: Allowance) -> None:
         """Give a team more for the month that its moment is in."""
         self._change(lambda db: self.accounts.allow(db, more))
+
+    # ---- servers that come back ---------------------------------------------------------------
+
+    def restart_later(self, restart: Restart) -> None:
+        """Note it; what is noted for the same lease already stays."""
+
+        def work(db: sa.Connection) -> None:
+            known = db.execute(sa.select(RESTARTS).filter_by(person=restart.person)).mappings()
+            if any(row["lease"] == restart.lease for row in known):
+                return
+            db.execute(RESTARTS.delete().filter_by(person=restart.person))
+            db.execute(RESTARTS.insert().values(asdict(restart)))
+
+        self._change(work)
+
+    def restarts(self) -> list[Restart]:
+        """All that are noted."""
+        with self._database.transaction() as db:
+            rows = db.execute(sa.select(RESTARTS).order_by(RESTARTS.c.since)).mappings()
+            return [Restart(**row) for row in rows]
+
+    def forget_restart(self, restart: Restart) -> None:
+        """It was done, or is not wanted any more."""
+        gone = RESTARTS.delete().filter_by(person=restart.person, lease=restart.lease)
+        self._change(lambda db: db.execute(gone))

@@ -152,6 +152,16 @@ class Leases(Notes):
                 usual=usual,
             )
 
+    def take(self, identity: str, person: str, environment: str, size: str, now: int) -> Lease:
+        """Its person takes a granted lease, and the server that runs is to be stopped first.
+
+        Raises:
+            LeaseError: see :func:`.leases.take`.
+        """
+        return self._step(
+            identity, lambda x: rules.take(x, person, environment, size, now, self._policy)
+        )
+
     def claim(self, identity: str, person: str, now: int) -> Lease:
         """Its person takes a granted lease.
 

@@ -110,6 +110,16 @@ ALLOWANCES = sa.Table(
     sa.Column("by", sa.String(255), nullable=False),
     sa.Column("why", sa.String(255), nullable=False),
 )
+# servers that are stopped because a lease is over, and are to be started again without it
+RESTARTS = sa.Table(
+    "madang_accelerator_restarts",
+    META,
+    sa.Column("person", sa.String(255), primary_key=True),
+    sa.Column("lease", sa.String(64), nullable=False),
+    sa.Column("environment", sa.String(255), nullable=False),
+    sa.Column("size", sa.String(255), nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+)
 
 
 @dataclass(frozen=True, slots=True)

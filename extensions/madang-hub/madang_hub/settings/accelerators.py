@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -50,10 +50,19 @@ class AcceleratorSettings(Group):
         Field(
             ge=10,
             le=86400,
-            description="Seconds in which the server must be there after its person took an accelerator; it "
-            "goes to the next otherwise. More than `start_timeout`.",
+            description="Seconds in which the server must be there after its person took an accelerator, and "
+            "in which one that ran before must have stopped; it goes to the next otherwise. More than "
+            "`start_timeout`.",
         ),
     ] = 300
+    accelerator_after: Annotated[
+        Literal["stop", "cpu"],
+        Field(
+            description="What happens to a server when its accelerator is given back or its time is over. "
+            "`stop`: it is stopped. `cpu`: it is stopped, and started again without an accelerator in the same "
+            "environment and size. A running kernel is lost either way: a container cannot lose a device."
+        ),
+    ] = "stop"
     accelerator_ill_seconds: Annotated[
         int,
         Field(

@@ -2,8 +2,8 @@
 
 Blocking, and for one thread only (:attr:`.parts.Parts.worker`): what is checked stays so until it is written.
 Two rules are the broker's own. A person has one open request at a time, because a server is what holds
-accelerators and a person has one. And a request is only taken while no server of that person is there, because
-a server has no accelerators but those that it was started with.
+accelerators and a person has one. And the time of a lease only begins while no server of that person is there,
+because a server has no accelerators but those that it was started with.
 """
 
 from __future__ import annotations
@@ -99,20 +99,35 @@ class Desk:
         Raises:
             LeaseError: see :func:`.leases.claim`; or what this person gave back is still held.
         """
+        self._nothing_ends(person)
+        return self.leases.claim(identity, person, now)
+
+    def take_after_stop(
+        self, identity: str, person: str, environment: str, size: str, now: int
+    ) -> Lease:
+        """The same while a server of theirs is there: it is stopped first, and started again with what is
+        granted (:mod:`.rounds`).
+
+        Raises:
+            LeaseError: see :func:`.leases.take`; or what this person gave back is still held.
+        """
+        self._nothing_ends(person)
+        return self.leases.take(identity, person, environment, size, now)
+
+    def _nothing_ends(self, person: str) -> None:
         mine = [x for x in self._open() if x.request.person == person]
         if any(x.state is State.ENDING for x in mine):
             raise StateError(
                 N_("The accelerator that you had is still being given back. Try again in a moment.")
             )
-        return self.leases.claim(identity, person, now)
 
     def leave(self, identity: str, person: str, now: int) -> Lease:
-        """Out of the line, or out of a grant that was not taken.
+        """Out of the line, or out of a grant whose time has not begun.
 
         Raises:
             LeaseError: it is taken already, or not this person's.
         """
-        self._must_be(identity, {State.QUEUED, State.GRANTED})
+        self._must_be(identity, {State.QUEUED, State.GRANTED, State.TAKING})
         return self._released(identity, person, now)
 
     def give_back(self, identity: str, person: str, now: int) -> Lease:

@@ -18,6 +18,7 @@ from madang_hub.accelerators.broker.wishes import (
     NOT_UNDERSTOOD,
     WishError,
     check_environment,
+    restart_of,
     seconds_of,
     wish_of,
 )
@@ -85,6 +86,22 @@ class Asked(SignedIn):
         """
         return self.found(await self.parts.work(self.parts.desk.own, identity, self.viewer.name))
 
+    def checked(self, request: Request) -> Request:
+        """Blocking: the same with what is started by default where it names no environment or size. The Hub
+        checks again when the server is started.
+
+        Raises:
+            OptionError: it is not open to this person.
+            WishError: the environment cannot use the accelerator.
+        """
+        who = Chooser(self.viewer.name, self.viewer.teams, self.viewer.admin)
+        wish = {"environment": request.environment, "size": request.size}
+        options = {name: value for name, value in wish.items() if value}
+        choice = self.parts.shelf.open_to(who).choose(options, who)
+        check_environment(request, choice.environment)
+        environment = request.environment or choice.environment.name
+        return replace(request, environment=environment, size=choice.size.name)
+
 
 class Overview(Asked):
     """``GET api/``: what is free and when the next frees, the own requests, the own teams' budgets."""
@@ -129,19 +146,10 @@ class Requests(Asked):
     async def post(self) -> None:
         request = wish_of(self.body(), self.viewer.name, self.viewer.teams)
         if request.environment:
-            request = await self.off_loop(self._checked, request)
+            request = await self.off_loop(self.checked, request)
         lease = await self.parts.work(self.parts.desk.ask, request, self.parts.seconds())
         self.rounds.wake()
         self.send(await self.model(lease), 201)
-
-    def _checked(self, request: Request) -> Request:
-        """Blocking: the same with its size; the Hub checks again when the server is started."""
-        who = Chooser(self.viewer.name, self.viewer.teams, self.viewer.admin)
-        wish = {"environment": request.environment, "size": request.size}
-        options = {name: value for name, value in wish.items() if value}
-        choice = self.parts.shelf.open_to(who).choose(options, who)
-        check_environment(request, choice.environment)
-        return replace(request, size=choice.size.name)
 
 
 class OneRequest(Asked):
@@ -152,15 +160,33 @@ class OneRequest(Asked):
 
 
 class Take(Asked):
-    """``POST api/requests/<id>/take``: while it is kept, and before the server is started."""
+    """``POST api/requests/<id>/take``: while it is kept, and before the server is started.
+
+    With ``{"restart": true}`` a server that runs is stopped and started again with the accelerator: in
+    ``environment`` and ``size`` of the body, else those of the request, else those that it has.
+    """
 
     async def post(self, identity: str) -> None:
         parts, name = self.parts, self.viewer.name
+        restart = restart_of(self.body())
         lease = await self.own(identity)
         user = await parts.hub.user(name)
-        if lease.state is State.GRANTED and user is not None and user.server is not None:
-            raise Problem(409, STOP_FIRST)
-        taken = await parts.work(parts.desk.take, identity, name, parts.seconds())
+        server = user.server if user is not None else None
+        if restart is not None and (server is not None or restart.environment):
+            request = restart.over(lease.request, server.options if server is not None else {})
+            request = await self.off_loop(self.checked, request)
+            taken = await parts.work(
+                parts.desk.take_after_stop,
+                identity,
+                name,
+                request.environment,
+                request.size,
+                parts.seconds(),
+            )
+        else:
+            if lease.state is State.GRANTED and server is not None:
+                raise Problem(409, STOP_FIRST)
+            taken = await parts.work(parts.desk.take, identity, name, parts.seconds())
         self.rounds.wake()
         self.send(await self.model(taken))
 

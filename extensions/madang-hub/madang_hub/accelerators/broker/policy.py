@@ -37,6 +37,7 @@ def policy_of(settings: AcceleratorSettings) -> Policy:
         patience=round(settings.accelerator_patience_hours * HOUR),
         every=settings.accelerator_turn_every,
         half_life=round(settings.accelerator_half_life_days * 24 * HOUR),
+        on_cpu=settings.accelerator_after == "cpu",
         weights=dict(settings.accelerator_weights),
     )
 

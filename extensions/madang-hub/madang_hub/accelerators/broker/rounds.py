@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from datetime import datetime
 
 from madang_hub.accelerators.broker.measured import DECISION
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.inventory import changes
 from madang_hub.accelerators.leases import Lease, LeaseError, State
-from madang_hub.accelerators.reconcile import Do
+from madang_hub.accelerators.reconcile import Container, Do
+from madang_hub.accelerators.restarts import Next, Restart, comes_back, next_step
 from madang_hub.people.service.hub import HubRefusedError
 from madang_hub.people.service.tasks import Tasks
 
@@ -38,6 +39,7 @@ class Rounds:
                 "containers": self.compare,
                 "line": self.advance,
                 "starts": self.start,
+                "restarts": self.bring_back,
             }
         )
 
@@ -94,9 +96,24 @@ class Rounds:
         for action in found.actions:
             log.info("lease %s: %s", action.lease, action.do.value)
         by_id = {container.id: container for container in containers}
-        stop = [by_id[x.container] for x in found.actions if x.do is Do.STOP]
+        known = {lease.id: lease for lease in leases}
+        stop = [x for x in found.actions if x.do is Do.STOP]
         self._stopping = bool(stop)
-        await _all(*(parts.engine.stop(container) for container in stop))
+        await _all(*(self._end(by_id[x.container], known.get(x.lease)) for x in stop))
+
+    async def _end(self, container: Container, lease: Lease | None) -> None:
+        """Stop a container; note before, if its server is to come back."""
+        parts = self._parts
+        if lease is not None and comes_back(lease, parts.desk.policy):
+            user = await parts.hub.user(lease.request.person)
+            # one that stops already was stopped by its person
+            if user and (server := user.server) is not None and server.pending != "stop":
+                environment, size = (
+                    str(server.options.get(name, "")) for name in ("environment", "size")
+                )
+                restart = Restart(user.name, lease.id, environment, size, parts.seconds())
+                await parts.work(parts.desk.leases.restart_later, restart)
+        await parts.engine.stop(container)
 
     async def advance(self, now: datetime) -> None:
         """End what is over and serve the line."""
@@ -113,6 +130,8 @@ class Rounds:
         await _all(*(self._start(x) for x in leases if self._wants(x)))
 
     def _wants(self, lease: Lease) -> bool:
+        if lease.state is State.TAKING:
+            return True
         if not lease.request.environment:
             return False
         # an active one without a server: this process ended after it was taken, or the Hub did not answer
@@ -122,6 +141,10 @@ class Rounds:
     async def _start(self, lease: Lease) -> None:
         parts, request = self._parts, lease.request
         user = await parts.hub.user(request.person)
+        if user is not None and user.server is not None and lease.state is State.TAKING:
+            self._stopping = True
+            await self._stop_first(request.person)
+            return
         if user is None or user.server is not None:
             # it would not get the devices; its person stops it and takes the lease, or leaves it
             return
@@ -141,6 +164,43 @@ class Rounds:
                 await parts.work(parts.desk.refused, lease.id, parts.seconds())
                 return
         self._asked.add(lease.id)
+
+    async def _stop_first(self, person: str) -> None:
+        """The person took an accelerator for the server that runs without it."""
+        try:
+            await self._parts.hub.stop(person)
+        except HubRefusedError as refusal:
+            if refusal.status not in (400, 404):  # it starts, stops, or has stopped, already
+                raise
+
+    async def bring_back(self, now: datetime) -> None:
+        """Start the servers again whose lease is over and gone, without an accelerator."""
+        parts = self._parts
+        noted = await parts.work(parts.desk.leases.restarts)
+        if noted:
+            leases = await parts.work(parts.desk.leases.open_ones)
+            await _all(*(self._bring_back(x, leases) for x in noted))
+
+    async def _bring_back(self, restart: Restart, leases: Collection[Lease]) -> None:
+        parts = self._parts
+        lease = await parts.work(parts.desk.leases.lease, restart.lease)
+        theirs = [x for x in leases if x.request.person == restart.person]
+        user = await parts.hub.user(restart.person)
+        server = user.server if user is not None else None
+        began = int(server.started.timestamp()) if server and server.started else 0
+        running = began if server else None
+        what = next_step(restart, lease, theirs, running, parts.seconds(), parts.desk.policy)
+        if what is Next.WAIT:
+            return
+        if what is Next.START:
+            options = {"environment": restart.environment, "size": restart.size}
+            try:
+                await parts.hub.start(
+                    restart.person, {name: value for name, value in options.items() if value}
+                )
+            except HubRefusedError as refusal:
+                log.warning("lease %s: its server does not come back (%s)", restart.lease, refusal)
+        await parts.work(parts.desk.leases.forget_restart, restart)
 
 
 async def _all(*works: Awaitable[None]) -> None:

@@ -77,16 +77,27 @@ def _likeness(slot: Slot, fleet: Fleet) -> tuple[str, str, int, int]:
     return (slot.kind, slot.model, slot.memory, fleet.parts.get(slot.id, 1))
 
 
+def shown_state(lease: Lease) -> str:
+    """One of five: that a server is stopped before a granted lease begins is said beside it."""
+    state = State.GRANTED if lease.state is State.TAKING else lease.state
+    return str(state.value)
+
+
 def lease_model(
     lease: Lease, estimate: Estimate | None, inventory: Inventory, policy: Policy
 ) -> dict[str, Any]:
     """A lease as its person sees it."""
     request = lease.request
     slots = inventory.by_id
-    granted = lease.state is State.GRANTED
+    kept_until = None
+    if lease.state is State.GRANTED:
+        kept_until = lease.granted + policy.claim
+    elif lease.state is State.TAKING:
+        kept_until = lease.changed + policy.starting
     return {
         "id": lease.id,
-        "state": lease.state.value,
+        "state": shown_state(lease),
+        "restarting": lease.state is State.TAKING,
         "team": request.team,
         "kind": request.kind,
         "model": lease.model or request.model,
@@ -96,7 +107,7 @@ def lease_model(
         "size": request.size,
         "asked": moment(lease.asked),
         "returned": lease.returned,
-        "take_until": moment(lease.granted + policy.claim) if granted else None,
+        "take_until": moment(kept_until),
         "began": moment(lease.began),
         "ends": moment(lease.ends) if lease.state is State.ACTIVE else None,
         "ended": moment(lease.changed) if lease.state is State.ENDED else None,
@@ -181,7 +192,7 @@ def slots_model(
                         "id": x.id,
                         "person": x.request.person,
                         "team": x.request.team,
-                        "state": x.state.value,
+                        "state": shown_state(x),
                         "since": moment(x.began or x.granted),
                         "ends": moment(x.ends),
                     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from madang_hub.accelerators.leases import Request
@@ -97,6 +98,42 @@ def seconds_of(body: Mapping[str, Any]) -> int:
     if set(body) != {"minutes"}:
         raise WishError(NOT_UNDERSTOOD)
     return 60 * _number(body, "minutes", MOST_MINUTES)
+
+
+@dataclass(frozen=True)
+class RestartWish:
+    """The running server is to be stopped and started again; ``environment`` may be empty."""
+
+    environment: str = ""
+    size: str = ""
+
+    def over(self, request: Request, running: Mapping[str, Any]) -> Request:
+        """``request`` with what is to be started: the first of this wish, the request, and what the server
+        that runs was started with (``running``, the Hub's user options) that names an environment."""
+        named = (
+            (self.environment, self.size),
+            (request.environment, request.size),
+            (running.get("environment", ""), running.get("size", "")),
+        )
+        environment, size = next((n for n in named if n[0]), ("", ""))
+        if not isinstance(environment, str) or not isinstance(size, str):
+            raise WishError(NOT_UNDERSTOOD)
+        return replace(request, environment=environment, size=size)
+
+
+def restart_of(body: Mapping[str, Any]) -> RestartWish | None:
+    """What the body of *take* says about the server that runs; None: leave it alone.
+
+    Raises:
+        WishError: it is not understood.
+    """
+    restart = body.get("restart", False)
+    if set(body) - {"restart", "environment", "size"} or not isinstance(restart, bool):
+        raise WishError(NOT_UNDERSTOOD)
+    environment, size = _text(body, "environment"), _text(body, "size")
+    if (environment and not restart) or (size and not environment):
+        raise WishError(NOT_UNDERSTOOD)
+    return RestartWish(environment, size) if restart else None
 
 
 def check_there(request: Request, slots: Iterable[Slot]) -> None:
