@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.deployment import wait_for
 
-from madang_lab import accelerator, busy, people, visitors
+from madang_lab import accelerator, busy, people, service, visitors
 from madang_lab.memory import Memory, limit_of, memory, of_cgroup, of_processes, size_of
 
 GIB = 2**30
@@ -172,7 +172,7 @@ def test_nothing_unknown_gets_through() -> None:
     found = people.me(raw)
     assert "secret" not in json.dumps(found)
     assert found["server"]["why"] is None
-    assert [len(row["text"]) for row in found["announcements"]] == [people.MAX_TEXT]
+    assert [len(row["text"]) for row in found["announcements"]] == [service.MAX_TEXT]
 
 
 JSON = st.recursive(
@@ -202,15 +202,15 @@ def test_any_object_becomes_an_answer_of_the_agreed_shape(raw: dict[str, Any]) -
 
 @pytest.mark.parametrize("raw", [None, [], "me", 5])
 def test_anything_else_is_no_answer(raw: object) -> None:
-    with pytest.raises(people.AwayError):
+    with pytest.raises(service.AwayError):
         people.me(raw)
 
 
 def test_a_refusal_keeps_its_sentence_and_everything_else_is_away() -> None:
-    assert people.answer("r", 204, b"") is None
-    assert people.answer("r", 200, b'{"a": 1}') == {"a": 1}
-    with pytest.raises(people.RefusedError, match="not now") as caught:
-        people.answer("r", 409, b'{"status": 409, "message": "not now"}')
+    assert service.answer("r", 204, b"") is None
+    assert service.answer("r", 200, b'{"a": 1}') == {"a": 1}
+    with pytest.raises(service.RefusedError, match="not now") as caught:
+        service.answer("r", 409, b'{"status": 409, "message": "not now"}')
     assert caught.value.status == 409
     for status, data in [
         (200, b"<html>"),
@@ -219,17 +219,17 @@ def test_a_refusal_keeps_its_sentence_and_everything_else_is_away() -> None:
         (409, b"{}"),
         (502, b'{"message": ""}'),
         (503, b"<html>the proxy's own page</html>"),
-        (200, b" " * (people.MAX_ANSWER + 1)),
+        (200, b" " * (service.MAX_ANSWER + 1)),
     ]:
-        with pytest.raises(people.AwayError):
-            people.answer("r", status, data)
+        with pytest.raises(service.AwayError):
+            service.answer("r", status, data)
 
 
 def test_the_service_is_asked_less_often_the_longer_it_is_away() -> None:
-    waits = [people.wait(n) for n in range(20)]
+    waits = [service.wait(n) for n in range(20)]
     assert waits == sorted(waits)
-    assert waits[0] == people.FRESH
-    assert waits[-1] == people.LONGEST_WAIT
+    assert waits[0] == service.FRESH
+    assert waits[-1] == service.LONGEST_WAIT
 
 
 # ---- busy ---------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class Listener:
 
     async def report(self, why: str) -> None:
         if self.away:
-            raise people.AwayError("gone")
+            raise service.AwayError("gone")
         self.told.append(why)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from madang_lab import accelerator
-from madang_lab.people import AwayError, RefusedError
+from madang_lab.service import AwayError, RefusedError
 
 REPORT_EVERY = 60.0
 """Seconds between two reports while something runs."""

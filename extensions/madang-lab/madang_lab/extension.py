@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,16 @@ def people_of(environ: Mapping[str, str]) -> Any:
     return People(url.rstrip("/"), token, environ.get("JUPYTERHUB_SERVER_NAME", ""))
 
 
+def lending_of(environ: Mapping[str, str]) -> Any:
+    """The broker of accelerators as this server reaches it; None where there is none."""
+    url, token = environ.get("MADANG_ACCELERATORS_URL", ""), environ.get("JUPYTERHUB_API_TOKEN", "")
+    if not url or not token:
+        return None
+    from madang_lab.lending import Lending
+
+    return Lending(url.rstrip("/"), token, environ.get("MADANG_LEASE"))
+
+
 def tracking_of(environ: Mapping[str, str]) -> Any:
     """The tracking server as this server's owner uses it; None where there is none."""
     if not environ.get("MLFLOW_TRACKING_URI") or not environ.get("MLFLOW_TRACKING_TOKEN"):
@@ -37,6 +48,9 @@ def load(serverapp: Any) -> None:
     """Jupyter Server's hook; the event loop is there but does not run yet."""
     people = people_of(os.environ)
     serverapp.web_app.settings["madang_people"] = people
+    serverapp.web_app.settings["madang_lending"] = lending_of(os.environ)
+    # the page sees by it that it is another run of the server that answers
+    serverapp.web_app.settings["madang_run"] = secrets.token_hex(8)
     serverapp.web_app.settings["madang_tracking"] = tracking_of(os.environ)
     serverapp.web_app.settings["madang_packages"] = Packages(layer_of(os.environ))
     # for the page (`src/outputs.ts`): what kernels call the tracking server

@@ -16,6 +16,7 @@ from tornado import web
 
 MAX_BODY = 1024
 """Bytes; nothing that these routes are told is longer."""
+MAX_MINUTES = 10**6
 
 
 class Base(APIHandler):
@@ -29,6 +30,11 @@ class Base(APIHandler):
         return self.settings["madang_people"]
 
     @property
+    def lending(self) -> Any:
+        """The broker of accelerators; None where this server knows of none."""
+        return self.settings["madang_lending"]
+
+    @property
     def is_owner(self) -> bool:
         """Whether the owner of this server asks."""
         is_owner = getattr(self.authorizer, "is_owner", None)
@@ -39,14 +45,14 @@ class Base(APIHandler):
         """The language of JupyterLab's page, for sentences of the people service."""
         return str(self.request.headers.get("Accept-Language", ""))[:100]
 
-    def must_be_the_owner(self) -> None:
-        """Refuse visitors: with this server's token they would act as its owner."""
+    def must_be_the_owner(self, service: Any) -> None:
+        """Refuse visitors: with this server's token they would act as its owner at ``service``."""
         if len(self.request.body) > MAX_BODY:
             raise web.HTTPError(413, "That is too long.")
         if not self.is_owner:
             raise web.HTTPError(403, "Only the owner of this server can do that.")
-        if self.people is None:
-            raise web.HTTPError(404, "This server does not belong to a Madang.")
+        if service is None:
+            raise web.HTTPError(404, "This server does not belong to a Madang with that.")
 
     def answer(self, status: int, body: object) -> None:
         """Send ``body`` as JSON."""
@@ -55,31 +61,33 @@ class Base(APIHandler):
 
     async def do(self, action: Any) -> None:
         """Wait for ``action`` and answer with the state after it; a refusal keeps its own words."""
-        from madang_lab.people import AwayError, RefusedError
+        from madang_lab.service import AwayError, RefusedError
 
         try:
             await action
         except RefusedError as error:
             self.answer(error.status, {"status": error.status, "message": error.message})
         except AwayError as error:
-            self.log.warning("The people service: %s", error)
+            self.log.warning("Not answered: %s", error)
             self.answer(503, {"status": 503, "message": ""})
         else:
             self.answer(200, await self.state())
 
     async def state(self) -> dict[str, Any]:
-        """Memory, own packages, and what the people service says about this server (None: no answer)."""
+        """Memory, own packages, and what the people service says about this server (None: no answer) and
+        the broker of accelerators (None: there is none)."""
         from madang_lab.memory import memory
-        from madang_lab.people import AwayError
+        from madang_lab.service import AwayError
 
         used = await asyncio.to_thread(memory, os.environ, os.getpid())
         found: dict[str, Any] | None = None
         if self.people is not None:
             try:
-                found = await self.people.me()
+                found = await self.people.latest()
             except AwayError as error:
                 self.log.debug("The people service: %s", error)
         owner = self.is_owner
+        lending = self.lending if owner else None
         packages = (
             await asyncio.to_thread(self.settings["madang_packages"].state) if owner else None
         )
@@ -93,8 +101,10 @@ class Base(APIHandler):
             "owner": owner,
             "name": os.environ.get("JUPYTERHUB_USER", ""),
             "madang": self.people is not None,
+            "run": self.settings["madang_run"],
             "packages": packages,
             "me": found,
+            "lending": None if lending is None else await lending.state(),
         }
 
 
@@ -147,7 +157,7 @@ class ExtendHandler(Base):
     @authorized
     async def post(self) -> None:
         """Ask for it; the state after it."""
-        self.must_be_the_owner()
+        self.must_be_the_owner(self.people)
         await self.do(self.people.extend(self.language))
 
 
@@ -158,7 +168,7 @@ class EndLookInHandler(Base):
     @authorized
     async def post(self, identity: str) -> None:
         """End it; the visitor's connections are closed before the answer."""
-        self.must_be_the_owner()
+        self.must_be_the_owner(self.people)
         await self.do(self._end(identity))
 
     async def _end(self, identity: str) -> None:
@@ -166,6 +176,40 @@ class EndLookInHandler(Base):
         look = getattr(self.authorizer, "look", None)
         if look is not None:
             await look(at_once=True)
+
+
+class LeaseHandler(Base):
+    """What the owner does with an accelerator that is lent or asked for."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, identity: str, what: str) -> None:
+        """Do it; the state after it. ``take`` starts this server again, so the answer may be its last."""
+        self.must_be_the_owner(self.lending)
+        await self.do(self.lending.step(identity, what, self._body(what), self.language))
+
+    def _body(self, what: str) -> dict[str, object]:
+        """What the broker is told besides.
+
+        Raises:
+            HTTPError: (400) ``extend`` without a number of minutes.
+        """
+        if what == "take":
+            return {"restart": True}
+        if what != "extend":
+            return {}
+        try:
+            body = json.loads(self.request.body)
+        except ValueError:
+            body = None
+        minutes = body.get("minutes") if isinstance(body, dict) else None
+        if (
+            not isinstance(minutes, int)
+            or isinstance(minutes, bool)
+            or not 0 < minutes <= MAX_MINUTES
+        ):
+            raise web.HTTPError(400, "Say for how many minutes.")
+        return {"minutes": minutes}
 
 
 def routes(base_url: str) -> list[tuple[str, type[Base]]]:
@@ -177,5 +221,15 @@ def routes(base_url: str) -> list[tuple[str, type[Base]]]:
         (
             url_path_join(base_url, "madang", "look-ins", "([A-Za-z0-9-]{1,64})", "end"),
             EndLookInHandler,
+        ),
+        (
+            url_path_join(
+                base_url,
+                "madang",
+                "leases",
+                "([0-9a-f]{32})",
+                "(extend|give-back|take|leave)",
+            ),
+            LeaseHandler,
         ),
     ]

@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from madang_lab.my_runs import POINTS, first_of_each, row, wanted
-from madang_lab.people import wait
 from madang_lab.runs import BASELINE, ROLE_TAG, Run, points, runs_from
+from madang_lab.service import wait
 
 SECONDS = 10.0
 """The longest that an answer may take."""

@@ -6,26 +6,33 @@ import { ServerConnection } from '@jupyterlab/services';
 import { Poll } from '@lumino/polling';
 import { type ISignal, Signal } from '@lumino/signaling';
 
+import { current } from './lending';
 import type { IStatus } from './model';
 
 const EVERY = 30_000;
 const LONGEST_WAIT = 300_000;
 
-/** The people service said no, or nothing; `message` is for the person and may be empty. */
+/** The service that was asked said no, or nothing; `message` is for the person and may be empty. */
 export class RefusedError extends Error {}
 
 /**
  * The answer of `madang/<path>`.
  *
  * @param language - the page's language, in which refusals are worded
+ * @param body - what is told besides, of a POST
  * @throws RefusedError
  */
-export async function ask<T>(method: 'GET' | 'POST', path: string, language: string): Promise<T> {
+export async function ask<T>(
+  method: 'GET' | 'POST',
+  path: string,
+  language: string,
+  body: object = {}
+): Promise<T> {
   const settings = ServerConnection.makeSettings();
   const url = URLExt.join(settings.baseUrl, 'madang', path);
   const init: RequestInit = { method, headers: { 'Accept-Language': language } };
   if (method === 'POST') {
-    init.body = '{}';
+    init.body = JSON.stringify(body);
   }
   const reply = await ServerConnection.makeRequest(url, init, settings);
   if (!reply.ok) {
@@ -35,6 +42,9 @@ export async function ask<T>(method: 'GET' | 'POST', path: string, language: str
   }
   return (await reply.json()) as T;
 }
+
+/** What its person does with an accelerator. */
+export type Step = 'extend' | 'give-back' | 'take' | 'leave';
 
 /** What is known now; `age` is in milliseconds. */
 export interface IKnown {
@@ -92,16 +102,42 @@ export class Watch {
     await this._ask('POST', `look-ins/${encodeURIComponent(id)}/end`);
   }
 
-  private async _ask(method: 'GET' | 'POST', path: string): Promise<void> {
-    this._status = await ask<IStatus>(method, path, this._language);
+  /**
+   * `extend`, `give-back`, `take` or `leave` an accelerator.
+   *
+   * @throws RefusedError
+   */
+  async lease(id: string, what: Step, body: object = {}): Promise<void> {
+    await this._ask('POST', `leases/${encodeURIComponent(id)}/${what}`, body);
+  }
+
+  /** Ask no more by itself, while the server is started again. */
+  async rest(): Promise<void> {
+    await this._poll.stop();
+  }
+
+  /** The server is there as before. */
+  async resume(): Promise<void> {
+    await this._poll.start();
+  }
+
+  private async _ask(method: 'GET' | 'POST', path: string, body: object = {}): Promise<void> {
+    this._status = await ask<IStatus>(method, path, this._language, body);
     this._came = performance.now();
     this._changed.emit();
   }
 
   /** The server does not answer: what was known of the end may be wrong by now. */
   private _lose(): void {
-    if (this._status?.me) {
-      this._status = { ...this._status, me: null };
+    const { me, lending } = this._status ?? {};
+    if (this._status && (me || lending?.state === 'on')) {
+      this._status = {
+        ...this._status,
+        me: null,
+        lending: lending
+          ? { state: 'away', expected: current(lending) !== null, devices: [] }
+          : null
+      };
       this._changed.emit();
     }
   }

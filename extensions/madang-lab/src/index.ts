@@ -4,7 +4,8 @@
 import {
   ILayoutRestorer,
   type JupyterFrontEnd,
-  type JupyterFrontEndPlugin
+  type JupyterFrontEndPlugin,
+  JupyterLab
 } from '@jupyterlab/application';
 import { ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
@@ -14,30 +15,44 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { RefusedError, Watch } from './api';
+import { LeaseActions } from './leaseactions';
+import { LeaseNotices } from './leasenotices';
+import { LeaseDialog, LeaseItem } from './leasestatus';
+import { LeaseWords } from './leasewords';
 import { LookInBar } from './lookin';
 import { remember, tag } from './model';
 import { type ISeen, Notices } from './notices';
 import { openLinks } from './outputs';
 import { type IReplaced, PackageNotice } from './packages';
 import { RunsPanel } from './panel';
+import { Restart } from './restart';
 import { StatusItem, Words } from './status';
 
 const ID = 'madang-lab:plugin';
 const EXTEND = 'madang:extend';
 const SHOW_RUNS = 'madang:show-runs';
+const SHOW_ACCELERATOR = 'madang:show-accelerator';
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
-  description: 'Memory and time left, announcements, extend, look-ins, own packages, my runs.',
+  description: 'Memory and time left, announcements, extend, accelerators, look-ins, own packages, my runs.',
   autoStart: true,
-  optional: [ITranslator, IStatusBar, ICommandPalette, ISettingRegistry, ILayoutRestorer],
+  optional: [
+    ITranslator,
+    IStatusBar,
+    ICommandPalette,
+    ISettingRegistry,
+    ILayoutRestorer,
+    JupyterLab.IInfo
+  ],
   activate: (
     app: JupyterFrontEnd,
     translator: ITranslator | null,
     statusBar: IStatusBar | null,
     palette: ICommandPalette | null,
     settings: ISettingRegistry | null,
-    restorer: ILayoutRestorer | null
+    restorer: ILayoutRestorer | null,
+    info: JupyterLab.IInfo | null
   ): void => {
     const languages = translator ?? nullTranslator;
     const trans = languages.load('madang_lab');
@@ -63,7 +78,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
         }
       }
     });
-    watch.changed.connect(() => app.commands.notifyCommandChanged(EXTEND));
+    watch.changed.connect(() => {
+      app.commands.notifyCommandChanged(EXTEND);
+      app.commands.notifyCommandChanged(SHOW_ACCELERATOR);
+    });
     // the palette searches from the first Latin letter on: the Korean category has some for this
     palette?.addItem({ command: EXTEND, category: trans.__('Madang') });
 
@@ -78,6 +96,25 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
     palette?.addItem({ command: SHOW_RUNS, category: trans.__('Madang') });
 
+    const leaseWords = new LeaseWords(trans, words);
+    const restart = new Restart(watch, trans, info);
+    const leaseActions = new LeaseActions(watch, trans, leaseWords, app.commands, restart);
+    const leaseDialog = new LeaseDialog(watch, trans, leaseWords, leaseActions);
+    app.commands.addCommand(SHOW_ACCELERATOR, {
+      label: trans.__('Show my accelerator'),
+      // nowhere to be seen where accelerators are not lent
+      isVisible: () => (watch.known?.status.lending ?? null) !== null,
+      describedBy: { args: { type: 'object', properties: {} } },
+      execute: () => leaseDialog.show()
+    });
+    palette?.addItem({ command: SHOW_ACCELERATOR, category: trans.__('Madang') });
+    statusBar?.registerStatusItem(`${ID}:accelerator`, {
+      item: new LeaseItem(watch, leaseWords, () => leaseDialog.show()),
+      align: 'right',
+      rank: 1,
+      priority: 1
+    });
+
     statusBar?.registerStatusItem(`${ID}:status`, {
       item: new StatusItem(watch, words, extend),
       align: 'right',
@@ -87,17 +124,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
     void app.restored.then(async () => {
       app.shell.add(new LookInBar(watch, trans, words), 'header');
       const stored = (await settings?.load(ID).catch(() => null)) ?? null;
-      new Notices(watch, trans, words, seenIn(stored), extend);
+      new Notices(watch, trans, words, listIn(stored, 'seen'), extend);
+      const told = listIn(stored, 'told');
+      new LeaseNotices(watch, trans, leaseWords, leaseActions, told, () => leaseDialog.show());
       new PackageNotice(watch, trans, replacedIn(stored));
     });
   }
 };
 
-/** The read announcements, in the settings; without them for as long as the page is open. */
-function seenIn(stored: ISettingRegistry.ISettings | null): ISeen {
+/** What was read or closed, in the settings; without them for as long as the page is open. */
+function listIn(stored: ISettingRegistry.ISettings | null, name: 'seen' | 'told'): ISeen {
   let ids: string[] = [];
   const read = (): void => {
-    const found = stored?.get('seen').composite;
+    const found = stored?.get(name).composite;
     if (Array.isArray(found)) {
       ids = found.filter(one => typeof one === 'string');
     }
@@ -108,7 +147,7 @@ function seenIn(stored: ISettingRegistry.ISettings | null): ISeen {
     ids: () => ids,
     add: async id => {
       ids = remember(ids, id);
-      await stored?.set('seen', ids);
+      await stored?.set(name, ids);
     }
   };
 }

@@ -1,6 +1,7 @@
 /**
  * What the server part tells, and what follows from it. Pure: no page, no network, times passed in.
  */
+import type { Lending } from './lending.ts';
 
 /** Memory in bytes; `null` where nobody can say. `enforced`: the container's limit. */
 export interface IMemory {
@@ -35,9 +36,13 @@ export interface ILookIn {
   until: string;
 }
 
-/** What the people service says about this server; `now` is its clock. */
-export interface IMe {
+/** An answer that says what the clock showed where it was made (ISO 8601). */
+export interface IClock {
   now: string;
+}
+
+/** What the people service says about this server. */
+export interface IMe extends IClock {
   server: IServer | null;
   announcements: IAnnouncement[];
   look_ins: ILookIn[];
@@ -64,6 +69,10 @@ export interface IStatus {
   owner: boolean;
   name: string;
   madang: boolean;
+  /** another one after the server was started again */
+  run: string;
+  /** null where accelerators are not lent, and for a visitor */
+  lending: Lending | null;
   /** null for a visitor */
   packages: IPackages | null;
   me: IMe | null;
@@ -89,12 +98,12 @@ export function gib(bytes: number): string {
  * Milliseconds until `when`, by the service's clock: a browser's clock may be wrong.
  *
  * @param when - ISO 8601
- * @param me - the answer, which says what the clock showed
+ * @param said - the answer, which says what the clock showed
  * @param age - milliseconds since the answer came
  * @returns null if one of the times is none
  */
-export function until(when: string | null, me: IMe, age: number): number | null {
-  const left = Date.parse(when ?? '') - Date.parse(me.now) - age;
+export function until(when: string | null, said: IClock, age: number): number | null {
+  const left = Date.parse(when ?? '') - Date.parse(said.now) - age;
   return Number.isNaN(left) ? null : left;
 }
 

@@ -12,7 +12,7 @@ import type { Words } from './status';
 /** JupyterLab cuts a notice's text after so many letters. */
 const SHORT = 120;
 
-/** Which announcements the person has read; kept with JupyterLab's settings. */
+/** What the person has read, by its key; kept with JupyterLab's settings. */
 export interface ISeen {
   ids(): string[];
   add(id: string): Promise<void>;

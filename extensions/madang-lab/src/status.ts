@@ -111,6 +111,14 @@ export class Words {
     return clock(when, this.locale, new Date());
   }
 
+  /** So many milliseconds are left. */
+  left(left: number): string {
+    const { hours, minutes } = split(left);
+    return hours > 0
+      ? this.trans.__('%1 h %2 min left', hours, minutes)
+      : this.trans.__('%1 min left', minutes);
+  }
+
   get title(): string {
     return this.trans.__('My server');
   }
@@ -148,10 +156,7 @@ export class Words {
     if (left === null) {
       return '';
     }
-    const { hours, minutes } = split(left);
-    return hours > 0
-      ? this.trans.__('%1 h %2 min left', hours, minutes)
-      : this.trans.__('%1 min left', minutes);
+    return this.left(left);
   }
 
   private _end(ends: string | null, why: string | null): string[] {

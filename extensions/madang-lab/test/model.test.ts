@@ -48,6 +48,8 @@ function status(server: Partial<NonNullable<IMe['server']>>, owner = true): ISta
     owner,
     name: 'minji',
     madang: true,
+    run: '1',
+    lending: null,
     packages: null,
     me: me({ server: whole })
   };

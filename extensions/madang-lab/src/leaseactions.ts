@@ -1,0 +1,140 @@
+/**
+ * What the person does with an accelerator: extend, give back, take, leave the line. What would be lost is saved
+ * before, and asked for.
+ */
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { Widget } from '@lumino/widgets';
+
+import { RefusedError, type Step, type Watch } from './api';
+import { type ILease, current } from './lending';
+import type { LeaseWords } from './leasewords';
+import type { Restart } from './restart';
+
+const SAVE_ALL = 'docmanager:save-all';
+
+export class LeaseActions {
+  constructor(
+    private readonly watch: Watch,
+    private readonly trans: TranslationBundle,
+    private readonly words: LeaseWords,
+    private readonly commands: JupyterFrontEnd['commands'],
+    private readonly restart: Restart
+  ) {}
+
+  async extend(lease: ILease, minutes: number): Promise<void> {
+    if (await this._step(lease, 'extend', { minutes })) {
+      const ends = current(this.watch.known?.status.lending ?? null)?.ends ?? null;
+      Notification.success(
+        this.trans.__('Extended. The accelerator is yours until %1.', this.words.at(ends)),
+        { autoClose: 10_000 }
+      );
+    }
+  }
+
+  async giveBack(lease: ILease): Promise<void> {
+    const lending = this.watch.known?.status.lending;
+    if (lending?.state !== 'on') {
+      return;
+    }
+    const sure = await this._ask(
+      this.trans.__('Give the accelerator back?'),
+      [this.words.after(lending), this.words.lost],
+      this.trans.__('Give it back')
+    );
+    const run = this.watch.known?.status.run ?? '';
+    if (!sure || !(await this.saveAll()) || !(await this._step(lease, 'give-back'))) {
+      return;
+    }
+    const coming = { stop: 'stopped', cpu: 'without', '': 'unknown' } as const;
+    if (!(await this.restart.wait(coming[lending.after], run))) {
+      Notification.success(this.trans.__('The accelerator is given back.'), { autoClose: 10_000 });
+    }
+  }
+
+  async take(lease: ILease): Promise<void> {
+    const sure = await this._ask(
+      this.trans.__('Take the accelerator?'),
+      [this.words.turn(lease), this.words.restart],
+      this.trans.__('Take it')
+    );
+    const run = this.watch.known?.status.run ?? '';
+    if (!sure || !(await this.saveAll()) || !(await this._step(lease, 'take'))) {
+      return;
+    }
+    if (!(await this.restart.wait('taken', run))) {
+      Notification.warning(
+        this.trans.__(
+          'Your server runs on without the accelerator. Stop it on the home page and start it again.'
+        ),
+        { autoClose: false }
+      );
+    }
+  }
+
+  async leave(lease: ILease): Promise<void> {
+    const kept = lease.state === 'granted';
+    const sure = await this._ask(
+      kept ? this.trans.__('Leave the accelerator to others?') : this.trans.__('Leave the line?'),
+      [
+        kept
+          ? this.trans.__('It goes to the next in line. You can ask again, at the end of the line.')
+          : this.trans.__('Your place is lost. You can ask again, at the end of the line.')
+      ],
+      this.trans.__('Leave')
+    );
+    if (sure && (await this._step(lease, 'leave'))) {
+      Notification.success(this.trans.__('You are out of the line.'), { autoClose: 5000 });
+    }
+  }
+
+  /** Save all open documents; false, with a notice, if one could not be saved. */
+  async saveAll(): Promise<boolean> {
+    if (!this.commands.hasCommand(SAVE_ALL) || !this.commands.isEnabled(SAVE_ALL)) {
+      return true; // no document is open
+    }
+    try {
+      await this.commands.execute(SAVE_ALL);
+      return true;
+    } catch {
+      Notification.error(
+        this.trans.__(
+          'Not all open documents could be saved, so nothing was done. Save or close them, and try again.'
+        ),
+        { autoClose: false }
+      );
+      return false;
+    }
+  }
+
+  private async _step(lease: ILease, what: Step, body: object = {}): Promise<boolean> {
+    try {
+      await this.watch.lease(lease.id, what, body);
+      return true;
+    } catch (error) {
+      const said = error instanceof RefusedError ? error.message : '';
+      Notification.error(said || this.trans.__('That could not be done. Try again in a moment.'));
+      return false;
+    }
+  }
+
+  private async _ask(title: string, sentences: string[], yes: string): Promise<boolean> {
+    const body = new Widget();
+    body.addClass('madang-Lease');
+    for (const sentence of sentences) {
+      const paragraph = document.createElement('p');
+      paragraph.textContent = sentence;
+      body.node.append(paragraph);
+    }
+    const { button } = await showDialog({
+      title,
+      body,
+      buttons: [
+        Dialog.cancelButton({ label: this.trans.__('Cancel') }),
+        Dialog.warnButton({ label: yes })
+      ]
+    });
+    return button.accept;
+  }
+}
