@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -320,11 +321,14 @@ class Page(HTMLParser):
         self.close()
         assert self.open == []
 
-    def spoken(self, key: str, value: str) -> bool:
-        """Whether an attribute holds words for people: the known ones, and texts for scripts."""
-        return key in self.SPOKEN or (
-            key.startswith("data-") and key != "data-sizes" and " " in value
-        )
+    def spoken(self, key: str, value: str) -> list[str]:
+        """The words for people in an attribute: of the known ones, and texts for scripts."""
+        if key == "data-texts":
+            texts: dict[str, str] = json.loads(value)
+            return [*texts.values()]
+        names = ("data-sizes", "data-accelerators")
+        for_scripts = key.startswith("data-") and key not in names and " " in value
+        return [value] if key in self.SPOKEN or for_scripts else []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         facts = {k: v or "" for k, v in attrs}
@@ -333,7 +337,7 @@ class Page(HTMLParser):
         if tag == "html":
             self.language = facts["lang"]
         if language == self.language:
-            self.words.extend(v for k, v in facts.items() if self.spoken(k, v))
+            self.words.extend(w for k, v in facts.items() for w in self.spoken(k, v))
         if tag not in self.VOID:
             self.open.append((tag, language))
 
@@ -487,7 +491,9 @@ def test_the_switch_of_languages_keeps_the_address() -> None:
 def test_every_template_is_among_the_pages() -> None:
     rendered = {template for template, _facts in PAGES.values()}
     parts = {"page.html", "words.html", "picker.html", "error.html", "now.html"}
-    assert {p.name for p in pages.TEMPLATES.iterdir()} == rendered | parts
+    parts |= {"accelerators.html"}
+    of_services = {"problem.html", "session.html"}
+    assert {p.name for p in pages.TEMPLATES.iterdir()} == rendered | parts | of_services
 
 
 # ---- the Hub's settings ---------------------------------------------------------------------
