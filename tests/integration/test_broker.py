@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -301,6 +301,43 @@ def test_a_budget_ends_and_an_admin_grants_more(one: Lending) -> None:
     given = one.admin("POST", "budgets", {"team": "class:c", "hours": 1, "why": "a fair"})
     assert (given.status_code, given.json()["limit"]) == (201, (LIMIT + 1) * 3600)
     assert one.asked("ann", team="class:c", minutes=minutes)["state"] == "granted"
+
+
+# ---- classes ----------------------------------------------------------------------------------
+
+
+def test_a_class_reserves_and_is_served(two: Lending) -> None:
+    """Who is in it has its slots while it meets; its mentor says how many."""
+    two.meets_today("class:c")
+    need = {"team": "class:c", "kind": GPU, "count": 2}
+    try:
+        # only its mentor, and admins with the scope
+        for user in ("ann", "ben", "chief"):
+            refused = two.api(user, "POST", "reservations", need)
+            assert refused.status_code == 403, refused.text
+            assert two.api(user, "GET", "reservations").json() == []
+        assert two.admin("POST", "reservations", {**need, "team": "class:none"}).status_code == 404
+        too_many = two.api("mia", "POST", "reservations", {**need, "count": 3})
+        assert (too_many.status_code, "cannot have 3" in too_many.json()["message"]) == (409, True)
+        reserved = two.api("mia", "POST", "reservations", need)
+        assert reserved.status_code == 200, reserved.text
+        (shown,) = reserved.json()
+        assert (shown["team"], shown["count"], shown["by"]) == ("class:c", 2, "mia")
+        assert at(shown["next"]["starts"]) <= datetime.now(UTC) < at(shown["next"]["ends"])
+        assert two.admin("GET", "reservations").json() == reserved.json()
+        assert two.audit("accelerator.")[0] == ("mia", "class:c")
+        (told,) = two.overview("ben")["reserved"]
+        assert (told["team"], told["count"], told["ends"]) == ("class:c", 2, shown["next"]["ends"])
+        # ben is in no class; ann is
+        assert two.asked("ben")["state"] == "queued"
+        pupil = two.asked("ann", team="class:c")
+        assert pupil["state"] == "granted"
+        assert at(pupil["take_until"]) <= at(told["ends"])
+    finally:
+        cleared = two.admin("POST", "reservations", {**need, "count": 0})
+        two.meets_today("class:c", False)
+    assert cleared.json() == []
+    wait_until(lambda: two.overview("ben")["requests"][0]["state"] == "granted", "ben's turn")
 
 
 # ---- who may not ----------------------------------------------------------------------------------

@@ -14,16 +14,20 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import requests
 
 from madang_hub.accelerators.broker.scopes import ACCESS, ADMIN
 from madang_hub.people.audit import Audit
+from madang_hub.people.classes import Classes
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory, Team
 from madang_hub.people.directory import Person as Record
+from madang_hub.people.timetable import Timetable, parse_times
 from madang_hub.places import ensure_secrets
 from support import nvml
 from support.deployment import ROOT, free_ports
@@ -34,7 +38,10 @@ PREFIX = "/services/accelerators/"
 GPU = "nvidia.com/gpu"
 TEAMS = {"team:a": ("ann", "ben"), "team:b": ("dan",), "class:c": ("ann",)}
 """Who is in which team; carl is in none."""
-PEOPLE = ("ann", "ben", "carl", "dan", "chief", "gone")
+PEOPLE = ("ann", "ben", "carl", "dan", "mia", "chief", "gone")
+"""mia is the mentor of class:c."""
+NOON = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+"""A zone in which it is about noon, so that no day ends during the tests."""
 LIMIT = 4.0
 """Hours that ``class:c`` has in a month."""
 
@@ -214,6 +221,15 @@ class Lending:
         assert self.keeper("POST", f"/users/{user}/server", json=options).ok
         wait_until(lambda: (self.server(user) or {}).get("ready"), f"{user}'s server")
 
+    def meets_today(self, team: str, meets: bool = True) -> None:
+        """A class that is on the whole day, or has no timetable."""
+        weekly = parse_times("mon-sun 00:01-23:59 lab small") if meets else ()
+        database, zone = self.database, ZoneInfo(NOON)
+        try:
+            Classes(database, zone).save(team, Timetable(zone, tuple(weekly)))
+        finally:
+            database.close()
+
     def stop(self, user: str) -> None:
         self.keeper("DELETE", f"/users/{user}/server")
         wait_until(lambda: self.server(user) is None, f"the end of {user}'s server")
@@ -305,6 +321,7 @@ def directory(database: Database) -> None:
         for name in people:
             roles = {m.team: m.role for m in found.memberships(person=name)}
             found.set_memberships(name, {**roles, team: "member"}, "operator")
+    found.set_memberships("mia", {"class:c": "mentor"}, "operator")
     found.set_memberships("gone", {"team:a": "member"}, "operator")
     database.close()
 
@@ -334,6 +351,7 @@ def running(folder: Path, gpus: Collection[str]) -> Iterator[Lending]:
             "MADANG_DATA": str(data),
             "MADANG_ADMIN": "chief",
             "MADANG_LANGUAGE": "en",
+            "MADANG_TIMEZONE": NOON,
             "MADANG_ENVIRONMENTS": "lab torch-cuda",
             "MADANG_ACCELERATOR_CDI": str(folder / "cdi"),
             "MADANG_ACCELERATOR_ILL_SECONDS": "1",

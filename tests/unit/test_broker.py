@@ -20,6 +20,7 @@ from madang_hub.accelerators.broker.wishes import (
     WishError,
     check_environment,
     check_there,
+    need_of,
     restart_of,
     seconds_of,
     wish_of,
@@ -29,6 +30,7 @@ from madang_hub.accelerators.leases import Lease, Policy, Request, State, StateE
 from madang_hub.accelerators.ledger import BudgetSpentError, What
 from madang_hub.accelerators.pools import Fleet
 from madang_hub.accelerators.reconcile import Container, Do
+from madang_hub.accelerators.reserving import Need, ReservationRefusedError
 from madang_hub.accelerators.slots import Health, Use
 from madang_hub.accelerators.store import Leases
 from madang_hub.accelerators.tables import Drained
@@ -36,6 +38,7 @@ from madang_hub.catalog import Environment
 from madang_hub.people.audit import Entry
 from madang_hub.people.database import Database
 from madang_hub.people.service.parts import templates
+from madang_hub.people.timetable import Timetable, parse_times
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.texts import Text
 
@@ -464,6 +467,84 @@ def test_whose_server_gets_what(desk: Desk) -> None:
     assert desk.held_by("minji", NOW) is None
 
 
+# ---- classes --------------------------------------------------------------------------------------
+
+NINE = Timetable(ZoneInfo("Asia/Seoul"), tuple(parse_times("mon-sun 09:00-12:00 lab small")))
+NEED = Need("class:ai", GPU, "", 1, "kim", NOW)
+
+
+@pytest.fixture
+def school(desk: Desk) -> Desk:
+    """The desk of a class that meets every day from NOW to three hours later."""
+    desk.timetables = lambda teams: {"class:ai": NINE} if "class:ai" in teams else {}
+    return desk
+
+
+def test_a_class_is_served_from_what_it_reserved(school: Desk) -> None:
+    school.reserve(replace(NEED, since=NOW - 3600))
+    # for others there is one, and not into the class's time
+    first = school.ask(wish("hana", seconds=3600), NOW - 3000)
+    assert first.state is State.GRANTED
+    second = school.ask(wish("jisu", seconds=3600), NOW - 3000)
+    assert second.state is State.QUEUED
+    found = school.estimate(second, NOW - 3000)
+    assert found is not None
+    assert found.latest is not None
+    (pupil,) = [school.ask(wish("pupil", "class:ai", 7200), NOW + 1)]
+    assert (pupil.state, bool(pupil.window)) == (State.GRANTED, True)
+    assert pupil.ends <= NOW + 3 * 3600
+    school.take(pupil.id, "pupil", NOW + 2)
+    school.leave(second.id, "jisu", NOW + 3)
+    # it cannot go on into the next day's class, nor is it the pupil's after this one
+    assert [(r.begin - NOW) // 3600 for r in school.classes(NOW, 3 * 24 * 3600)] == [0, 24, 48]
+    assert [n for n, _ in school.needs(NOW)] == [replace(NEED, since=NOW - 3600)]
+    assert school.needs(NOW)[0][1] == (NOW, NOW + 3 * 3600)
+
+
+def test_what_a_class_cannot_have(school: Desk) -> None:
+    with pytest.raises(WishError, match=r"team:a is none"):
+        school.reserve(replace(NEED, team="team:a"))
+    with pytest.raises(ReservationRefusedError, match="2 such accelerators"):
+        school.reserve(replace(NEED, count=3))
+    school.reserve(replace(NEED, count=2))
+    school.reserve(replace(NEED, count=0))
+    assert school.needs(NOW) == []
+    # one that is no class any more can still be removed
+    school.leases.set_need(replace(NEED, team="class:gone"))
+    assert school.needs(NOW) == [(replace(NEED, team="class:gone"), None)]
+    assert school.classes(NOW) == []
+    school.reserve(replace(NEED, team="class:gone", count=0))
+    assert school.needs(NOW) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"team": "class:ai", "kind": GPU},
+        {"team": "class:ai", "kind": GPU, "count": -1},
+        {"team": "class:ai", "kind": GPU, "count": False},
+        {"team": "class:ai", "kind": GPU, "count": 1.0},
+        {"team": "class:ai", "kind": "", "count": 1},
+        {"team": 3, "kind": GPU, "count": 1},
+        {"team": "class:ai", "kind": GPU, "count": 1, "by": "somebody"},
+    ],
+)
+def test_a_need_that_is_none(body: dict[str, Any]) -> None:
+    with pytest.raises(WishError):
+        need_of(body, "kim", NOW)
+    whole = {"team": "class:ai", "kind": GPU, "count": 1}
+    assert need_of(whole, "kim", NOW) == NEED
+    assert need_of({**whole, "count": 0}, "kim", NOW).count == 0
+
+
+def test_a_reservation_as_it_is_shown() -> None:
+    shown = views.need_model(NEED, (NOW, NOW + 60))
+    assert shown["next"] == {"starts": views.moment(NOW), "ends": views.moment(NOW + 60)}
+    assert (shown["team"], shown["by"], shown["since"]) == ("class:ai", "kim", views.moment(NOW))
+    assert views.need_model(NEED, None)["next"] is None
+
+
 # ---- what is shown ------------------------------------------------------------------------------
 
 
@@ -592,8 +673,26 @@ def test_why_there_is_no_estimate(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ["out of lending: “a fan”", "back into lending", "granted 12 accelerator-hours"]),
-        ("ko", ["대여에서 뺌: “a fan”", "다시 대여에 넣음", "12시간 더 줌"]),
+        (
+            "en",
+            [
+                "out of lending: “a fan”",
+                "back into lending",
+                "granted 12 accelerator-hours",
+                "reserved 3 accelerators for the class, H100",
+                "took back the class's reservation of accelerators, nvidia.com/gpu",
+            ],
+        ),
+        (
+            "ko",
+            [
+                "대여에서 뺌: “a fan”",
+                "다시 대여에 넣음",
+                "12시간 더 줌",
+                "반의 가속기 3개를 예약함, H100",
+                "반의 가속기 예약을 지움, nvidia.com/gpu",
+            ],
+        ),
     ],
 )
 def test_the_audit_log_has_words_for_it(language: str, words: list[str]) -> None:
@@ -608,6 +707,8 @@ def test_the_audit_log_has_words_for_it(language: str, words: list[str]) -> None
             ("accelerator.drained", {"why": "a fan"}),
             ("accelerator.undrained", {}),
             ("accelerator.allowed", {"hours": 12, "why": ""}),
+            ("accelerator.reserved", {"count": 3, "kind": GPU, "model": "H100"}),
+            ("accelerator.reserved", {"count": 0, "kind": GPU, "model": ""}),
         )
     ]
     for said, word in zip(found, words, strict=True):

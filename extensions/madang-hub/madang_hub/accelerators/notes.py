@@ -1,6 +1,6 @@
 """What is noted about accelerators beside leases, in the Hub's database.
 
-Drained slots, more budget, and the servers that are to come back without an accelerator.
+Drained slots, more budget, what classes need, and the servers that are to come back without an accelerator.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from madang_hub.accelerators.accounts import Accounts
 from madang_hub.accelerators.leases import Policy
 from madang_hub.accelerators.ledger import Allowance
+from madang_hub.accelerators.reserving import Need
 from madang_hub.accelerators.restarts import Restart
-from madang_hub.accelerators.tables import DRAINED, RESTARTS, Drained, drains
+from madang_hub.accelerators.tables import DRAINED, NEEDS, RESTARTS, Drained, drains
 from madang_hub.accelerators.transactions import Transactions
 from madang_hub.people.database import Database
 
@@ -46,6 +47,26 @@ class Notes(Transactions):
     def allow(self, more: Allowance) -> None:
         """Give a team more for the month that its moment is in."""
         self._change(lambda db: self.accounts.allow(db, more))
+
+    # ---- classes ------------------------------------------------------------------------------
+
+    def needs(self) -> list[Need]:
+        """What every class needs, by team."""
+        order = (NEEDS.c.team, NEEDS.c.kind, NEEDS.c.model)
+        with self._database.transaction() as db:
+            rows = db.execute(sa.select(NEEDS).order_by(*order)).mappings()
+            return [Need(**row) for row in rows]
+
+    def set_need(self, need: Need) -> None:
+        """A class needs so many from now on; a count of 0: none any more."""
+        which = {"team": need.team, "kind": need.kind, "model": need.model}
+
+        def work(db: sa.Connection) -> None:
+            db.execute(NEEDS.delete().filter_by(**which))
+            if need.count:
+                db.execute(NEEDS.insert().values(asdict(need)))
+
+        self._change(work)
 
     # ---- servers that come back ---------------------------------------------------------------
 

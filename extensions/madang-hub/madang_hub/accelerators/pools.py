@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2s
 
 from madang_hub.accelerators.leases import HELD, Lease, Policy, Request, State
 from madang_hub.accelerators.slots import Health, Slot
@@ -63,20 +64,29 @@ class Reservation:
 
 
 def reservations(
-    team: str, timetable: Timetable, kind: str, count: int, begin: int, end: int
+    team: str,
+    timetable: Timetable,
+    kind: str,
+    count: int,
+    begin: int,
+    end: int,
+    model: str = "",
 ) -> list[Reservation]:
     """One for each stretch of a class's timetable of which some part is in ``begin`` to ``end``."""
     stretches = timetable.spans(
         datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)
     )
+    # short, whatever the names are: leases keep it
+    what = blake2s("\n".join((team, kind, model)).encode(), digest_size=8).hexdigest()
     return [
         Reservation(
-            f"{team}@{int(b.timestamp())}",
+            f"{what}@{int(b.timestamp())}",
             team,
             kind,
             count,
             int(b.timestamp()),
             int(e.timestamp()),
+            model,
         )
         for b, e in stretches
     ]
@@ -294,10 +304,17 @@ def _reserve(
                 break
             if not pool.fits((one.kind, one.model, one.memory, False, 1)):
                 continue
-            others = sum(n for b, e, n in pool.classes if b < one.end and one.begin < e)
+            others = _most(pool.classes, one.begin, one.end)
             if (n := min(missing, pool.total - others)) > 0:
                 pool.take(one.begin, one.end, n)
                 pool.classes.append((one.begin, one.end, n))
                 left[one.id][index] = n
                 missing -= n
     return left
+
+
+def _most(classes: Iterable[tuple[int, int, int]], begin: int, end: int) -> int:
+    """How many slots ``classes`` (begin, end, count) have at most at any one moment of ``begin`` to ``end``."""
+    known = [c for c in classes if c[0] < end and begin < c[1]]
+    moments = {begin, *(b for b, _, _ in known if b > begin)}
+    return max(sum(n for b, e, n in known if b <= moment < e) for moment in moments)

@@ -327,27 +327,40 @@ def _serve_classes(
     classes: Iterable[Reservation],
 ) -> None:
     """Requests for a class that is on, from what it has reserved; the earlier first."""
-    on = {c.team: c for c in classes if c.begin <= now < c.end}
+    on: dict[str, list[Reservation]] = {}
+    for one in classes:
+        if one.begin <= now < one.end:
+            on.setdefault(one.team, []).append(one)
     theirs = [x for x in waiting if x.request.team in on]
     for lease in sorted(theirs, key=_own_place):
-        one = on[lease.request.team]
-        ends = min(now + policy.claim + lease.request.seconds, one.end)
-        for index, left in scene.reserved.get(one.id, {}).items():
-            pool, count = scene.pools[index], lease.request.count
-            if not pool.fits(want_of(lease.request)):
-                continue
-            enough = left >= count
-            if not enough and not lease.request.shared:
-                continue
-            # its own slots are not in its way; they stay taken until the class is over
-            pool.take(now, one.end, -left)
-            before = len(pool.free)
-            grant = _give(pool, lease, now, ends, one.end, window=one.id, only_joining=not enough)
-            left -= before - len(pool.free)
-            pool.take(now, one.end, left)
-            if grant:
-                scene.reserved[one.id][index] = left
+        for one in on[lease.request.team]:
+            if given := _from_class(now, scene, lease, one, policy):
+                pool, grant = given
                 line.skip(lease)
                 line.granted(lease, _cost(lease, pool, policy), in_order=False)
                 found.grants.append(grant)
                 break
+
+
+def _from_class(
+    now: int, scene: Scene, lease: Lease, one: Reservation, policy: Policy
+) -> tuple[Pool, Grant] | None:
+    """Slots for ``lease`` from what ``one`` has left, and where they are; None: it has none for it."""
+    ends = min(now + policy.claim + lease.request.seconds, one.end)
+    for index, left in scene.reserved.get(one.id, {}).items():
+        pool, count = scene.pools[index], lease.request.count
+        if not pool.fits(want_of(lease.request)):
+            continue
+        enough = left >= count
+        if not enough and not lease.request.shared:
+            continue
+        # its own slots are not in its way; they stay taken until the class is over
+        pool.take(now, one.end, -left)
+        before = len(pool.free)
+        grant = _give(pool, lease, now, ends, one.end, window=one.id, only_joining=not enough)
+        left -= before - len(pool.free)
+        pool.take(now, one.end, left)
+        if grant:
+            scene.reserved[one.id][index] = left
+            return pool, grant
+    return None

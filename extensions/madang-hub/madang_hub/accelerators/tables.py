@@ -110,6 +110,17 @@ ALLOWANCES = sa.Table(
     sa.Column("by", sa.String(255), nullable=False),
     sa.Column("why", sa.String(255), nullable=False),
 )
+# what a class needs while it meets; an empty model is any
+NEEDS = sa.Table(
+    "madang_class_accelerators",
+    META,
+    sa.Column("team", sa.String(255), primary_key=True),
+    sa.Column("kind", sa.String(255), primary_key=True),
+    sa.Column("model", sa.String(255), primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("by", sa.String(255), nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+)
 # servers that are stopped because a lease is over, and are to be started again without it
 RESTARTS = sa.Table(
     "madang_accelerator_restarts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tornado.web import Application, RequestHandler
 
-from madang_hub.accelerators.broker import handlers, metrics, pages, report_page
+from madang_hub.accelerators.broker import classroom, handlers, metrics, pages, report_page
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.broker.rounds import Rounds
 from madang_hub.people.service.app import Health
@@ -37,6 +37,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"api/slots/drain", handlers.Drain),
     (r"api/slots/undrain", handlers.Undrain),
     (r"api/budgets", handlers.Allow),
+    (r"api/reservations", classroom.Reservations),
 ]
 """Every address below the prefix; ``health`` and ``oauth_callback`` are the public ones."""
 PUBLIC = frozenset({"health", "oauth_callback"})

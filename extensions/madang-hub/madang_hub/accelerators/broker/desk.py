@@ -9,13 +9,13 @@ because a server has no accelerators but those that it was started with.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from madang_hub.accelerators.broker.policy import HOUR, Limits
 from madang_hub.accelerators.broker.watch import ill_since, lasting
-from madang_hub.accelerators.broker.wishes import check_there
+from madang_hub.accelerators.broker.wishes import WishError, check_there
 from madang_hub.accelerators.estimate import Estimate
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import (
@@ -27,15 +27,21 @@ from madang_hub.accelerators.leases import (
     StateError,
 )
 from madang_hub.accelerators.ledger import Allowance, Budget
-from madang_hub.accelerators.pools import Fleet
+from madang_hub.accelerators.pools import Fleet, Reservation
 from madang_hub.accelerators.reconcile import Container, Do, Findings, reconcile
+from madang_hub.accelerators.reserving import Need, check, coming, following, horizon
 from madang_hub.accelerators.store import Leases
+from madang_hub.people.timetable import Timetable
 from madang_hub.web.i18n import N_
 
 BEAT = 60
 """Seconds between two beats of the ledger."""
 REMEMBERED = 24 * 3600
 """Seconds for which a person is shown a lease that ended."""
+
+
+def _no_timetables(teams: Collection[str]) -> Mapping[str, Timetable]:
+    return {}
 
 
 @dataclass
@@ -49,6 +55,7 @@ class Desk:
             and not before the first.
         ill_seconds: how long a slot must be ill before its lease ends.
         helpers: names of who can grant a team more.
+        timetables: of the classes named; others are not in the answer.
     """
 
     leases: Leases
@@ -60,6 +67,7 @@ class Desk:
     inventory: Inventory = field(default_factory=Inventory)
     occupied: frozenset[str] = frozenset()
     engine_answers: bool = False
+    timetables: Callable[[Collection[str]], Mapping[str, Timetable]] = _no_timetables
     _ill: dict[str, int] = field(default_factory=dict)
     _beat: int = 0
 
@@ -151,7 +159,13 @@ class Desk:
             LeaseError: see :func:`.leases.extend`.
         """
         return self.leases.extend(
-            identity, person, seconds, now, self.fleet, barred=self._barred(now)
+            identity,
+            person,
+            seconds,
+            now,
+            self.fleet,
+            classes=self.classes(now),
+            barred=self._barred(now),
         )
 
     def own(self, identity: str, person: str) -> Lease | None:
@@ -169,7 +183,12 @@ class Desk:
             return None
         try:
             return self.leases.estimate(
-                lease.id, now, self.fleet, weights=self.limits.weights, barred=self._barred(now)
+                lease.id,
+                now,
+                self.fleet,
+                classes=self.classes(now),
+                weights=self.limits.weights,
+                barred=self._barred(now),
             )
         except KeyError:  # it was served meanwhile
             return None
@@ -193,7 +212,11 @@ class Desk:
         if not self.engine_answers:
             return []
         return self.leases.decide(
-            now, self.fleet, weights=self.limits.weights, barred=self._barred(now)
+            now,
+            self.fleet,
+            classes=self.classes(now),
+            weights=self.limits.weights,
+            barred=self._barred(now),
         )
 
     def looked(self, inventory: Inventory, now: int) -> list[tuple[Lease, Lease | None]]:
@@ -217,6 +240,44 @@ class Desk:
     def refused(self, identity: str, now: int) -> None:
         """The Hub does not start the server of this lease."""
         self.leases.never_started(identity, now)
+
+    # ---- classes --------------------------------------------------------------------------
+
+    def classes(self, now: int, ahead: int | None = None) -> list[Reservation]:
+        """The reservations that are on, or begin within ``ahead`` seconds (None: as far as is planned)."""
+        needs = self.leases.needs()
+        if not needs:
+            return []
+        timetables = self.timetables({need.team for need in needs})
+        return coming(needs, timetables, now, horizon(self.policy) if ahead is None else ahead)
+
+    def needs(self, now: int) -> list[tuple[Need, tuple[int, int] | None]]:
+        """What every class needs, and from when to when it is reserved next."""
+        needs = self.leases.needs()
+        timetables = self.timetables({need.team for need in needs})
+        return [
+            (n, following(n, timetables[n.team], now) if n.team in timetables else None)
+            for n in needs
+        ]
+
+    def reserve(self, need: Need) -> None:
+        """A class needs so many from now on; a count of 0: none any more.
+
+        Raises:
+            WishError: it is no class.
+            ReservationRefusedError: there are not so many for it.
+        """
+        if need.count:
+            needs = self.leases.needs()
+            timetables = self.timetables({need.team, *(n.team for n in needs)})
+            if need.team not in timetables:
+                raise WishError(
+                    N_("Accelerators are reserved for classes; {team} is none."), team=need.team
+                )
+            slots = self.inventory.slots
+            check(need, needs, timetables, slots, need.since, self.policy)
+        self.leases.set_need(need)
+        self.advance(need.since)
 
     # ---- operators ------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from madang_hub.accelerators.broker.wishes import (
 from madang_hub.accelerators.leases import Lease, LeaseError, NotYoursError, Request, State
 from madang_hub.accelerators.leases import RequestRefusedError as Refused
 from madang_hub.accelerators.ledger import BudgetSpentError
+from madang_hub.accelerators.reserving import DAY
 from madang_hub.accelerators.slots import Health
 from madang_hub.catalog import OptionError
 from madang_hub.catalog import Person as Chooser
@@ -104,7 +105,8 @@ class Asked(SignedIn):
 
 
 class Overview(Asked):
-    """``GET api/``: what is free and when the next frees, the own requests, the own teams' budgets."""
+    """``GET api/``: what is free and when the next frees, what classes have reserved for the next day, the own
+    requests, the own teams' budgets."""
 
     async def get(self) -> None:
         parts, now = self.parts, self.parts.seconds()
@@ -121,6 +123,9 @@ class Overview(Asked):
                 "lending": desk.engine_answers,
                 "longest": desk.policy.longest,
                 "free": views.free_model(now, fleet, leases, desk.policy),
+                "reserved": [
+                    views.reserved_model(x) for x in await parts.work(desk.classes, now, DAY)
+                ],
                 "requests": [await self.model(x) for x in mine],
                 "budgets": [views.budget_model(b, self.language) for b in budgets],
                 "helpers": list(await self.off_loop(desk.helpers)) if spent else [],

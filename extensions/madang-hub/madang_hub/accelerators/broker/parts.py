@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,10 +23,12 @@ from madang_hub.accelerators.sources import Sources
 from madang_hub.accelerators.store import Leases
 from madang_hub.catalog import Catalog
 from madang_hub.people.audit import Audit
+from madang_hub.people.classes import Classes
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory
 from madang_hub.people.service.hub import Hub
 from madang_hub.people.service.parts import templates, utc_now
+from madang_hub.people.timetable import Timetable
 from madang_hub.places import Places
 from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf, shelf_of
@@ -78,6 +80,11 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         admins = {p.name for p in directory.people() if p.admin and p.active(today)}
         return sorted(admins | {settings.admin})
 
+    classes = Classes(database, zone)
+
+    def timetables(names: Collection[str]) -> Mapping[str, Timetable]:
+        return classes.timetables([t for t in directory.teams() if t.is_class and t.name in names])
+
     desk = Desk(
         Leases(database, policy),
         policy,
@@ -85,6 +92,7 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         zone,
         settings.accelerator_ill_seconds,
         helpers,
+        timetables=timetables,
     )
     folders = tuple(map(Path, settings.accelerator_cdi)) or FOLDERS
     return Parts(

@@ -11,7 +11,8 @@ from madang_hub.accelerators.estimate import Estimate
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import HELD, Lease, Policy, State
 from madang_hub.accelerators.ledger import Budget
-from madang_hub.accelerators.pools import Fleet, pools_at, want_of
+from madang_hub.accelerators.pools import Fleet, Reservation, pools_at, want_of
+from madang_hub.accelerators.reserving import Need
 from madang_hub.accelerators.slots import Health, Slot, Use
 from madang_hub.accelerators.tables import Drained
 
@@ -147,6 +148,32 @@ def _slot(slot: Slot | None, identity: str) -> dict[str, Any]:
         "model": slot.model,
         "memory": slot.memory,
         "health": slot.health.value,
+    }
+
+
+def need_model(need: Need, following: tuple[int, int] | None) -> dict[str, Any]:
+    """What a class has reserved for its times; ``following``: the time that is on, or else the next."""
+    starts, ends = following or (None, None)
+    return {
+        "team": need.team,
+        "kind": need.kind,
+        "model": need.model,
+        "count": need.count,
+        "next": {"starts": moment(starts), "ends": moment(ends)} if following else None,
+        "by": need.by,
+        "since": moment(need.since),
+    }
+
+
+def reserved_model(one: Reservation) -> dict[str, Any]:
+    """One time of a class."""
+    return {
+        "team": one.team,
+        "kind": one.kind,
+        "model": one.model,
+        "count": one.count,
+        "starts": moment(one.begin),
+        "ends": moment(one.end),
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from madang_hub.accelerators.leases import Request
+from madang_hub.accelerators.reserving import Need
 from madang_hub.accelerators.slots import Slot
 from madang_hub.catalog import Environment
 from madang_hub.people.sentences import Sentence, Value
@@ -58,6 +59,22 @@ def wish_of(body: Mapping[str, Any], person: str, teams: Collection[str]) -> Req
         environment=environment,
         size=size,
     )
+
+
+def need_of(body: Mapping[str, Any], by: str, now: int) -> Need:
+    """What a class needs: ``team``, ``kind``, ``model`` where wanted, and ``count``; 0: nothing any more.
+
+    Raises:
+        WishError: it is not understood.
+    """
+    if set(body) - {"team", "kind", "model", "count"}:
+        raise WishError(NOT_UNDERSTOOD)
+    team, kind = _text(body, "team"), _text(body, "kind")
+    if not team or not kind:
+        raise WishError(NOT_UNDERSTOOD)
+    none = body.get("count") == 0 and not isinstance(body["count"], bool)
+    count = 0 if none else _number(body, "count", 10**4)
+    return Need(team, kind, _text(body, "model"), count, by, now)
 
 
 def _team(wish: str, teams: Collection[str]) -> str:
