@@ -6,15 +6,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from browser.conftest import Visit
-from browser.visitor import Language, Visitor
+from browser.visitor import COMING_MS, Language, Visitor
 from playwright.sync_api import Locator, Route, expect
 from support.deployment import Deployment
 from support.wheels import make_wheel
@@ -30,9 +29,6 @@ from madang_hub.places import Places
 from madang_hub.settings import Settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-COMING_MS = 60_000
-"""The page asks every half minute, and the server part keeps an answer for some seconds."""
 
 STATUS = re.compile(r"/madang/status($|\?)")
 
@@ -112,24 +108,7 @@ def bar(person: Visitor) -> Locator:
 
 
 def notice(person: Visitor, key: str) -> Locator:
-    return person.page.locator(".Toastify__toast").filter(has_text=word(person, key))
-
-
-def look(person: Visitor) -> None:
-    """What the page does when its person comes back to it: ask at once, not at the next half minute."""
-    person.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-
-
-def soon(person: Visitor, check: Callable[[float], None]) -> None:
-    """``check(timeout in ms)`` holds within a minute, while the person keeps coming back to the page."""
-    until = time.monotonic() + COMING_MS / 1000
-    while True:
-        look(person)
-        try:
-            return check(2000)
-        except AssertionError:
-            if time.monotonic() > until:
-                raise
+    return person.notice(word(person, key))
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
@@ -161,7 +140,7 @@ def test_status_and_announcements(
     first = board.add(news)
     request.addfinalizer(lambda: board.remove(first))
     news_there = expect(notice(person, "announcement"))
-    soon(person, lambda ms: news_there.to_be_visible(timeout=ms))
+    person.soon(lambda ms: news_there.to_be_visible(timeout=ms))
     person.picture("announcement", full_page=False)
     page.reload()
     person.await_lab()
@@ -175,15 +154,15 @@ def test_status_and_announcements(
     page.reload()
     person.await_lab()
     with page.expect_response(STATUS):
-        look(person)
+        person.look()
     expect(bar(person)).to_be_visible()
     expect(notice(person, "announcement")).to_have_count(0)
     # one that is taken back goes by itself
     second = board.add(news)
     request.addfinalizer(lambda: board.remove(second))
-    soon(person, lambda ms: news_there.to_be_visible(timeout=ms))
+    person.soon(lambda ms: news_there.to_be_visible(timeout=ms))
     board.remove(second)
-    soon(person, lambda ms: news_there.to_have_count(0, timeout=ms))
+    person.soon(lambda ms: news_there.to_have_count(0, timeout=ms))
     person.stop()
 
 
@@ -211,7 +190,7 @@ def test_own_packages_are_pointed_out_once(
 
     in_terminal(f"pip install --no-index --find-links {tmp_path} six==99.0")
     notice_there = expect(notice(person, "replaced"))
-    soon(person, lambda ms: notice_there.to_be_visible(timeout=ms))
+    person.soon(lambda ms: notice_there.to_be_visible(timeout=ms))
     person.picture("own-packages", full_page=False)
     # not closed yet: it comes again
     page.reload()
@@ -230,7 +209,7 @@ def test_own_packages_are_pointed_out_once(
     page.reload()
     person.await_lab()
     with page.expect_response(STATUS):
-        look(person)
+        person.look()
     expect(bar(person)).to_be_visible()
     notice_there.to_have_count(0)
     # taken back and done again, it is news
@@ -239,9 +218,9 @@ def test_own_packages_are_pointed_out_once(
         lambda r: "settings/madang-lab" in r.url and r.request.method == "PUT",
         timeout=COMING_MS,
     ):
-        look(person)
+        person.look()
     in_terminal(f"pip install --no-index --find-links {tmp_path} six==99.0")
-    soon(person, lambda ms: notice_there.to_be_visible(timeout=ms))
+    person.soon(lambda ms: notice_there.to_be_visible(timeout=ms))
     notice(person, "replaced").get_by_role("button", name=word(person, "keep")).click()
     person.stop()
 
@@ -285,7 +264,7 @@ def test_the_end_of_class_with_extend(
     expect(page.locator(".madang-Status-alarm")).to_have_text("")
 
     over = home.locator('#now-server [data-warning="class"]')
-    look(neighbour)
+    neighbour.look()
     expect(over).to_contain_text("Class is over: your server will stop at", timeout=COMING_MS)
     neighbour.picture("warning")
     over.get_by_role("button", name="Extend").click()
@@ -332,7 +311,7 @@ def test_a_mentor_looks_in(
     end.evaluate("button => button.setAttribute('data-same', '')")
     for _ in range(2):  # when the second is there, the first has been shown
         with trainee.page.expect_response(STATUS):
-            look(trainee)
+            trainee.look()
     expect(banner.locator("button[data-same]")).to_have_count(1)
     end.press("Enter")
     expect(notice(trainee, "ended")).to_be_visible(timeout=COMING_MS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +19,8 @@ PICTURES = ROOT / "build" / "screenshots"
 PHONE = {"width": 390, "height": 844}
 PASSWORD = "세 낱말로 된 비밀번호"
 START_MS = 120_000
+COMING_MS = 60_000
+"""JupyterLab asks every half minute, and its server part keeps an answer for some seconds."""
 
 # what people read on the pages; written down here once more, so that a wrong catalogue is noticed
 WORDS: dict[Language, dict[str, str]] = {
@@ -226,6 +230,25 @@ class Visitor:
         return found
 
     # ---- JupyterLab -----------------------------------------------------------------------
+
+    def look(self) -> None:
+        """What the page does when its person comes back to it: ask at once, not at the next half minute."""
+        self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    def soon(self, check: Callable[[float], None]) -> None:
+        """``check(timeout in ms)`` holds within a minute, while the person keeps coming back to the page."""
+        until = time.monotonic() + COMING_MS / 1000
+        while True:
+            self.look()
+            try:
+                return check(2000)
+            except AssertionError:
+                if time.monotonic() > until:
+                    raise
+
+    def notice(self, words: str) -> Locator:
+        """JupyterLab's notice with these words."""
+        return self.page.locator(".Toastify__toast").filter(has_text=words)
 
     def open_folder(self, *names: str) -> None:
         """Open folders one after another in the file list."""

@@ -46,6 +46,23 @@ ME = {
     "look_ins": [LOOK_IN],
 }
 
+LEASE = "a" * 32
+LENDING = {
+    "now": "2026-11-21T10:00:00+00:00",
+    "lending": True,
+    "longest": 28800,
+    "after": "cpu",
+    "requests": [
+        {
+            "id": LEASE,
+            "state": "active",
+            "ends": "2026-11-21T11:00:00+00:00",
+            "slots": [{"id": "GPU-1", "model": "NVIDIA H100", "memory": 2**36, "health": "good"}],
+            "device": [{"id": "GPU-1", "utilisation": 37, "used_memory": 2**34}],
+        }
+    ],
+}
+
 
 @dataclass
 class Server:
@@ -100,6 +117,8 @@ def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
             "JUPYTERHUB_SERVICE_PREFIX": "/user/minji/",
             "JUPYTERHUB_SERVICE_URL": url,
             "JUPYTERHUB_USER": "minji",
+            "MADANG_ACCELERATORS_URL": f"{hub.url}/services/accelerators",
+            "MADANG_LEASE": LEASE,
             "MADANG_PEOPLE_URL": f"{hub.url}/services/people",
             "MLFLOW_TRACKING_URI": "http://hub.madang:8000/services/mlflow",
             "MEM_LIMIT": str(3 * 2**30),
@@ -143,7 +162,7 @@ def server(started: Server) -> Server:
     """The server, with everything as it should be, the mentor inside."""
     hub = started.hub
     hub.me, hub.inside = ME, {"minji", "kim"}
-    hub.refusal, hub.down, hub.away = "", False, False
+    hub.refusal, hub.down, hub.away, hub.lending = "", False, False, LENDING
     # what a test before saw is old by now for this server
     started.ask("POST", "madang/extend")
     wait_for(lambda: started.ask("GET", "api/contents", MENTOR).ok, "the mentor to be let in", 10)
@@ -173,10 +192,13 @@ def test_no_token_reaches_the_browser(server: Server) -> None:
     assert OWNER not in server.ask("GET", "madang/status").text
 
 
-def test_all_tabs_together_ask_the_people_service_once(server: Server) -> None:
+def test_all_tabs_together_ask_each_service_once(server: Server) -> None:
+    server.ask("POST", f"madang/leases/{LEASE}/leave")
+    server.hub.told.clear()
     server.ask("POST", "madang/extend")
     for _ in range(5):
         server.status()
+    # the broker has been asked after the step before
     assert [told.path for told in server.hub.told] == ["api/me/extend", "api/me"]
 
 
@@ -199,7 +221,59 @@ def test_a_visitor_sees_the_own_look_in_only(server: Server) -> None:
     assert found["me"]["server"] is None
 
 
-@pytest.mark.parametrize("path", ["madang/extend", "madang/look-ins/5/end"])
+def test_the_owner_sees_what_is_lent_and_a_visitor_does_not(server: Server) -> None:
+    assert server.ask("POST", f"madang/leases/{LEASE}/leave").status_code == 200
+    found = server.status()["lending"]
+    assert (found["state"], found["after"], found["page"]) == (
+        "on",
+        "cpu",
+        "/services/accelerators/",
+    )
+    [lease] = found["leases"]
+    assert (lease["here"], lease["devices"][0]["used_memory"]) == (True, 2**34)
+    assert server.status(MENTOR)["lending"] is None
+
+
+def test_what_the_owner_does_with_an_accelerator_reaches_the_broker(server: Server) -> None:
+    language = {"Accept-Language": "ko-KR"}
+    for what, sent, told in (
+        ("extend", {"minutes": 90, "more": 1}, {"minutes": 90}),
+        ("give-back", {}, {}),
+        ("take", {"restart": False}, {"restart": True}),
+        ("leave", {}, {}),
+    ):
+        path = f"madang/leases/{LEASE}/{what}"
+        assert server.ask("POST", path, json=sent, headers=language).json()["lending"]
+        [step] = [one for one in server.hub.told if one.path.startswith("api/requests/")]
+        assert step.path == f"api/requests/{LEASE}/{what}"
+        assert (step.body, step.language) == (told, "ko-KR")
+        server.hub.told.clear()
+    server.hub.refusal = "기다리는 사람이 있습니다."
+    reply = server.ask("POST", f"madang/leases/{LEASE}/extend", json={"minutes": 90})
+    assert (reply.status_code, reply.json()["message"]) == (409, server.hub.refusal)
+
+
+@pytest.mark.parametrize("body", [{}, {"minutes": "9"}, {"minutes": True}, {"minutes": 0}, []])
+def test_a_longer_time_is_a_number_of_minutes(server: Server, body: object) -> None:
+    reply = server.ask("POST", f"madang/leases/{LEASE}/extend", json=body)
+    assert reply.status_code == 400
+    assert server.hub.told == []
+
+
+def test_the_broker_away_breaks_nothing(server: Server) -> None:
+    assert server.ask("POST", f"madang/leases/{LEASE}/leave").status_code == 200
+    server.hub.lending = None
+    reply = server.ask("POST", f"madang/leases/{LEASE}/give-back")
+    assert (reply.status_code, reply.json()["message"]) == (503, "")
+    server.hub.lending = LENDING
+    assert server.ask("POST", f"madang/leases/{LEASE}/leave").json()["lending"]["state"] == "on"
+    assert server.process.poll() is None
+
+
+STEPS = [f"madang/leases/{LEASE}/{what}" for what in ("extend", "give-back", "take", "leave")]
+
+
+@pytest.mark.parametrize("path", ["madang/extend", "madang/look-ins/5/end", *STEPS])
 def test_only_the_owner_changes_something(server: Server, path: str) -> None:
     for token in (MENTOR, STRANGER, "x" * 32, ""):
         reply = server.ask("POST", path, token, allow_redirects=False)
@@ -226,9 +300,17 @@ def test_extend_and_refusal_in_the_pages_language(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["madang/look-ins/..%2F..%2Fme/end", "madang/look-ins/5/6/end", "madang/look-ins//end"]
+    "path",
+    [
+        "madang/look-ins/..%2F..%2Fme/end",
+        "madang/look-ins/5/6/end",
+        "madang/look-ins//end",
+        "madang/leases/..%2Fslots/take",
+        f"madang/leases/{LEASE}/drain",
+        f"madang/leases/{LEASE.upper()}/take",
+    ],
 )
-def test_odd_numbers_of_look_ins_reach_nobody(server: Server, path: str) -> None:
+def test_odd_addresses_reach_nobody(server: Server, path: str) -> None:
     assert server.ask("POST", path).status_code == 404
     assert server.hub.told == []
 

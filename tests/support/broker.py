@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -327,14 +327,23 @@ def directory(database: Database) -> None:
 
 
 @contextmanager
-def running(folder: Path, gpus: Collection[str]) -> Iterator[Lending]:
-    """A Hub, its proxy, the broker and stand-in GPUs that can all be lent, with all they keep in ``folder``."""
+def running(
+    folder: Path,
+    gpus: Collection[str],
+    server: Callable[[str], str] = lambda url: SERVER,
+    **settings: str,
+) -> Iterator[Lending]:
+    """A Hub, its proxy, the broker and stand-in GPUs that can all be lent, with all they keep in ``folder``.
+
+    ``server`` is the program of people's servers, given the proxy's address: it notes its process as
+    :data:`SERVER` does. ``settings`` are more of Madang's.
+    """
     ports = dict(zip(("port", "hub", "api", "broker"), free_ports(4), strict=True))
     data, servers = folder / "data", folder / "servers"
     for made in (data / "hub", servers, folder / "homes"):
         made.mkdir(parents=True)
     (folder / "jupyterhub_config.py").write_text(CONFIG)
-    (folder / "server.py").write_text(SERVER)
+    (folder / "server.py").write_text(server(f"http://127.0.0.1:{ports['port']}"))
     cdi(folder / "cdi", gpus)
     nvml.build(folder)
     machine = Machine(folder / "gpus")
@@ -359,6 +368,7 @@ def running(folder: Path, gpus: Collection[str]) -> Iterator[Lending]:
             nvml.FILE: str(machine.path),
             "LD_LIBRARY_PATH": str(folder),
             "PYTHONSAFEPATH": "1",
+            **settings,
         },
     }
     ensure_secrets(data / "secrets")

@@ -1,4 +1,5 @@
-"""As much of a Hub and of the people service as one user server asks for; a test says what they answer."""
+"""As much of a Hub, of the people service and of the broker of accelerators as one user server asks for; a test
+says what they answer."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Told:
-    """One request to the people service."""
+    """One request to a service."""
 
     method: str
     path: str
@@ -32,6 +33,7 @@ class FakeHub:
     refusal: str = ""
     down: bool = False
     away: bool = False
+    lending: dict[str, Any] | None = None
     told: list[Told] = field(default_factory=list)
     url: str = ""
 
@@ -54,6 +56,8 @@ class FakeHub:
             if self.refusal:
                 return 409, {"status": 409, "message": self.refusal}
             return 200, {}
+        if path.startswith("/services/accelerators/"):
+            return self._broker(method, path, token, body, language)
         if self.down:
             return 503, {"message": "down"}
         if path == "/hub/api/user":
@@ -63,6 +67,19 @@ class FakeHub:
             scopes = [f"access:servers!user={self.owner}"] if name in self.inside else []
             return 200, {"name": name, "kind": "user", "admin": False, "scopes": scopes}
         return 200, {"version": "6.1.1"}
+
+    def _broker(self, method: str, path: str, token: str, body: Any, language: str) -> Any:
+        if self.lending is None:
+            return 404, None
+        if self.people.get(token) != self.owner:
+            return 403, {"message": "not the server's token"}
+        path = path.removeprefix("/services/accelerators/")
+        self.told.append(Told(method, path, body, language))
+        if path == "api/":
+            return 200, self.lending
+        if self.refusal:
+            return 409, {"status": 409, "message": self.refusal}
+        return 200, {}
 
 
 @contextmanager

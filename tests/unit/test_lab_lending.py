@@ -30,6 +30,7 @@ LEASE: dict[str, Any] = {
     "size": "",
     "asked": "2026-11-27T10:00:00+00:00",
     "returned": False,
+    "restarting": False,
     "take_until": None,
     "began": "2026-11-27T10:01:00+00:00",
     "ends": "2026-11-27T11:01:00+00:00",

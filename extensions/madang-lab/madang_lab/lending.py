@@ -140,6 +140,7 @@ def lease(raw: Mapping[str, Any]) -> dict[str, Any] | None:
         "seconds": number(raw.get("seconds")) or 0,
         "shared": number(raw.get("shared")) or 0,
         "returned": raw.get("returned") is True,
+        "restarting": raw.get("restarting") is True,
         **{name: text(raw.get(name)) or None for name in (*times, "idle_since", "idle_until")},
         "place": number(raw.get("place")),
         "why": raw["why"] if raw.get("why") in WHY else None,

@@ -114,9 +114,23 @@ export class LeaseActions {
       return true;
     } catch (error) {
       const said = error instanceof RefusedError ? error.message : '';
-      Notification.error(said || this.trans.__('That could not be done. Try again in a moment.'));
+      Notification.error(said || this.trans.__('That could not be done. Try again in a moment.'), {
+        autoClose: false,
+        // another environment or another time can be chosen there
+        actions: said ? this._elsewhere() : []
+      });
       return false;
     }
+  }
+
+  private _elsewhere(): Notification.IAction[] {
+    const lending = this.watch.known?.status.lending;
+    if (lending?.state !== 'on') {
+      return [];
+    }
+    const { page } = lending;
+    const label = this.trans.__('All about accelerators');
+    return [{ label, callback: () => void window.open(page, '_blank', 'noopener') }];
   }
 
   private async _ask(title: string, sentences: string[], yes: string): Promise<boolean> {

@@ -72,7 +72,7 @@ export class LeaseDialog {
       if (body.choices.length) {
         add('extend', Dialog.okButton({ label: this.trans.__('Extend') }));
       }
-    } else if (lease?.state === 'granted') {
+    } else if (lease?.state === 'granted' && !lease.restarting) {
       add('leave', Dialog.warnButton({ label: this.trans.__('Leave it to others') }));
       add('take', Dialog.okButton({ label: this.trans.__('Take it') }));
     } else if (lease?.state === 'queued') {

@@ -43,7 +43,9 @@ export class LeaseWords {
       case 'active':
         return this._active(lease, lending, known.age);
       case 'granted':
-        return this.trans.__('Accelerator kept for you until %1', this.at(lease.take_until));
+        return lease.restarting
+          ? this.trans.__('Accelerator: your server is started again')
+          : this.trans.__('Accelerator kept for you until %1', this.at(lease.take_until));
       case 'queued':
         return this._waiting(lease);
       default:
@@ -59,7 +61,7 @@ export class LeaseWords {
       return '';
     }
     if (lease.state === 'granted') {
-      return this.trans.__('Your turn for an accelerator');
+      return lease.restarting ? '' : this.trans.__('Your turn for an accelerator');
     }
     if (lease.state !== 'active') {
       return '';
@@ -168,7 +170,9 @@ export class LeaseWords {
       case 'active':
         return this._activeNotes(lease);
       case 'granted':
-        return [this.turn(lease), this.restart];
+        return lease.restarting
+          ? [this.trans.__('Your server is being stopped, and starts again with the accelerator.')]
+          : [this.turn(lease), this.restart];
       case 'queued':
         return this._queuedNotes(lease, lending);
       default:

@@ -38,6 +38,8 @@ export interface ILease {
   shared: number;
   /** it replaces one whose device fell ill */
   returned: boolean;
+  /** it is being taken: the server that ran before stops for it */
+  restarting: boolean;
   asked: string | null;
   take_until: string | null;
   began: string | null;
@@ -198,7 +200,7 @@ export function due(lending: Lending | null, age: number): IDue[] {
     found.push({ kind, lease, key: [lease.id, kind, when ?? ''].join(' ') });
   };
   const lease = current(lending);
-  if (lease?.state === 'granted') {
+  if (lease?.state === 'granted' && !lease.restarting) {
     const left = until(lease.take_until, lending, age);
     if (left === null || left > 0) {
       add('turn', lease, null);

@@ -34,6 +34,7 @@ function lease(changes: Partial<ILease> = {}): ILease {
     seconds: 3600,
     shared: 0,
     returned: false,
+    restarting: false,
     asked: at(-61),
     take_until: null,
     began: at(-60),
@@ -140,6 +141,7 @@ test('a turn is due while the accelerator is kept', () => {
   const granted = lease({ state: 'granted', take_until: at(2) });
   assert.deepEqual(kinds([granted]), ['turn']);
   assert.deepEqual(kinds([granted], 2 * MINUTE), []);
+  assert.deepEqual(kinds([{ ...granted, restarting: true }]), []);
   assert.deepEqual(kinds([lease({ state: 'queued' })]), []);
 });
 

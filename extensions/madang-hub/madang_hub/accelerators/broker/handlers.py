@@ -122,6 +122,7 @@ class Overview(Asked):
                 "now": views.moment(now),
                 "lending": desk.engine_answers,
                 "longest": desk.policy.longest,
+                "after": parts.settings.accelerator_after,
                 "free": views.free_model(now, fleet, leases, desk.policy),
                 "reserved": [
                     views.reserved_model(x) for x in await parts.work(desk.classes, now, DAY)
