@@ -19,7 +19,7 @@ from support.accounts import with_one_password
 from support.deployment import ROOT, Deployment
 from support.people import Person, newcomer
 
-from bench import accelerators, images, signins, tracking
+from bench import accelerators, images, lending, signins, tracking
 from bench.clients import Client, client_of
 from bench.plain import plain_hub
 from bench.result import Result
@@ -119,12 +119,18 @@ def _accounts(deployment: Deployment, names: list[str]) -> None:
         database.close()
 
 
+def lease_device_visible(hubs: Hubs) -> Result:
+    """Ask for a free accelerator → a cell that sees it; plain: a server that always gets the device."""
+    return lending.device_visible(hubs.ours, SIZE)
+
+
 ALONE: dict[str, Callable[[], Iterable[Result]]] = {**images.ALONE, **accelerators.ALONE}
 
 MEASURES: dict[str, Callable[[Hubs], Result]] = {
     "first_cell_cold": first_cell_cold,
     "class16_last_first_cell": class16_last_first_cell,
     "signins_360": signins_360,
+    "lease_device_visible": lease_device_visible,
 }
 
 

@@ -13,12 +13,14 @@ from support.people import Person
 
 @dataclass(frozen=True)
 class Client:
-    """Somebody with an API token for a Hub at ``url``; ``options`` go into the start request."""
+    """Somebody with an API token for a Hub at ``url``; ``options`` go into the start request, ``code`` is the
+    first cell."""
 
     url: str
     name: str
     token: str
     options: dict[str, str]
+    code: str = "6 * 7"
 
     @property
     def _headers(self) -> dict[str, str]:
@@ -68,7 +70,7 @@ class Client:
             "header": header,
             "parent_header": {},
             "metadata": {},
-            "content": {"code": "6 * 7", "silent": False},
+            "content": {"code": self.code, "silent": False},
             "channel": "shell",
             "buffers": [],
         }

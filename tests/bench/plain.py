@@ -18,10 +18,15 @@ from madang_hub.deploy.envs import ensure_proxy, node
 
 
 @contextmanager
-def plain_hub(folder: Path, catalog: Catalog, size: str) -> Iterator[Deployment]:
-    """A plain JupyterHub with DockerSpawner; what is yielded is only used for its address."""
+def plain_hub(
+    folder: Path, catalog: Catalog, size: str, *, name: str = "plain-bench", device: str = ""
+) -> Iterator[Deployment]:
+    """A plain JupyterHub with DockerSpawner; what is yielded is only used for its address.
+
+    ``device``: the full CDI name of one that every server gets.
+    """
     engine = docker.DockerClient.from_env()
-    network = engine.networks.create("plain-bench", driver="bridge")
+    network = engine.networks.create(name, driver="bridge")
     network.reload()
     place = Deployment("embedded", folder)
     environ = {
@@ -34,7 +39,8 @@ def plain_hub(folder: Path, catalog: Catalog, size: str) -> Iterator[Deployment]
         "PLAIN_PROXY": f"{node()} {ensure_proxy(ROOT)}",
         "PLAIN_FOLDER": str(folder),
         "PLAIN_IMAGE": catalog.reference("lab"),
-        "PLAIN_PREFIX": "plain-bench",
+        "PLAIN_PREFIX": name,
+        "PLAIN_DEVICE": device,
         "PLAIN_NETWORK": network.name,
         "PLAIN_MEMORY": str(catalog.sizes[size].memory),
         "PLAIN_CPU": str(catalog.sizes[size].cpu),
@@ -65,7 +71,7 @@ def plain_hub(folder: Path, catalog: Catalog, size: str) -> Iterator[Deployment]
         hub.terminate()
         hub.wait(60)
         log.close()
-        for container in engine.containers.list(all=True, filters={"name": "^plain-bench-"}):
+        for container in engine.containers.list(all=True, filters={"name": f"^{name}-"}):
             container.remove(force=True)
         network.remove()
         engine.close()

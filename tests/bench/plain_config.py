@@ -26,5 +26,8 @@ c.DockerSpawner.use_internal_ip = True
 c.DockerSpawner.remove = True
 c.DockerSpawner.mem_limit = int(os.environ["PLAIN_MEMORY"])
 c.DockerSpawner.cpu_limit = float(os.environ["PLAIN_CPU"])
+if os.environ["PLAIN_DEVICE"]:
+    request = {"driver": "cdi", "device_ids": [os.environ["PLAIN_DEVICE"]]}
+    c.DockerSpawner.extra_host_config = {"device_requests": [request]}
 c.Spawner.start_timeout = 180
 c.Spawner.http_timeout = 180

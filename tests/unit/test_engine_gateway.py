@@ -19,7 +19,7 @@ import docker
 import pytest
 from aiohttp import web
 from docker.errors import APIError, NotFound
-from docker.types import LogConfig
+from docker.types import DeviceRequest, LogConfig
 
 from madang_hub.catalog import Catalog
 from madang_hub.engine import gateway as gateway_module
@@ -33,6 +33,7 @@ from madang_hub.settings import Settings
 T = TypeVar("T")
 OURS, STACK = "a" * 64, "b" * 64
 POOL = IPv4Network("10.213.0.0/20")
+KIND = "acme.com/npu"
 
 
 @dataclass
@@ -42,6 +43,7 @@ class StandIn:
     socket: Path
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     more_log: asyncio.Event = field(default_factory=asyncio.Event)
+    listing: list[dict[str, Any]] = field(default_factory=list)
 
     def calls(self, method: str) -> list[str]:
         return [path for verb, path, _, _ in self.asked if verb == method]
@@ -67,7 +69,9 @@ class StandIn:
             return web.Response(text="OK", headers={"Api-Version": "1.45", "Set-Cookie": "a=b"})
         if path.endswith(("/containers/create", "/networks/create")):
             return web.json_response({"Id": OURS, "Warnings": []}, status=201)
-        if path.endswith("/containers/json") or path.endswith("/networks"):
+        if path.endswith("/containers/json"):
+            return web.json_response(self.listing)
+        if path.endswith("/networks"):
             return web.json_response([])
         ref = names.get(parts[3], parts[3])
         if parts[2] == "networks":
@@ -123,7 +127,12 @@ async def engine(folder: Path) -> AsyncIterator[StandIn]:
 async def listening(folder: Path, engine: StandIn, rules: Rules) -> AsyncIterator[Path]:
     stop, ready = asyncio.Event(), asyncio.Event()
     path = folder / "gate.sock"
-    gateway = Gateway(engine.socket, rules, check_homes=True)
+    gateway = Gateway(
+        engine.socket,
+        rules,
+        check_homes=True,
+        devices=lambda: frozenset({f"{KIND}=0", f"{KIND}=1"}),
+    )
     task = asyncio.create_task(serve(gateway.app(), path, None, stop, ready))
     async with asyncio.timeout(10):
         await ready.wait()
@@ -202,6 +211,43 @@ async def test_the_life_of_a_server(
     assert engine.calls("DELETE") == [f"/v1.45/containers/{OURS}", "/v1.45/networks/" + "c" * 64]
     sent = next(json.loads(b) for _, p, _, b in engine.asked if p.endswith("containers/create"))
     assert sent["HostConfig"]["RestartPolicy"]["Name"] == "no"
+
+
+def lent(client: docker.APIClient, rules: Rules, *names: str) -> dict[str, Any]:
+    """A server with these devices."""
+    body = wanted(client, rules.homes)
+    request = DeviceRequest(driver="cdi", device_ids=list(names))
+    body["host_config"]["DeviceRequests"] = [request]
+    body["labels"] |= {"madang.lease": "0" * 32, "madang.slots": "x"}
+    body["labels"]["madang.devices"] = " ".join(names)
+    return body
+
+
+async def test_a_device_is_in_one_container_only(
+    client: docker.APIClient, engine: StandIn, rules: Rules
+) -> None:
+    await do(Path(rules.homes / "alice").mkdir, parents=True)
+    await do(client.create_container, **lent(client, rules, f"{KIND}=0", f"{KIND}=1"))
+    (query,) = (q for _, p, q, _ in engine.asked if p == "/v1.45/containers/json")
+    # of every Madang on this engine, and whether they run or not
+    assert query == {"all": "true", "filters": '{"label": ["madang.devices"]}'}
+    engine.listing = [{"Labels": {"madang.devices": f"{KIND}=7 {KIND}=1"}}]
+    with pytest.raises(APIError, match=rf"the device {KIND}=1 is in another container"):
+        await do(client.create_container, **lent(client, rules, f"{KIND}=0", f"{KIND}=1"))
+    await do(client.create_container, **lent(client, rules, f"{KIND}=0"))
+    with pytest.raises(APIError, match="not ours to give"):
+        await do(client.create_container, **lent(client, rules, f"{KIND}=all"))
+    assert engine.calls("POST") == ["/v1.45/containers/create"] * 2
+
+
+async def test_without_a_listing_no_device_is_given(
+    client: docker.APIClient, engine: StandIn, rules: Rules
+) -> None:
+    await do(Path(rules.homes / "alice").mkdir, parents=True)
+    engine.listing = [{"Names": ["/x"]}]
+    with pytest.raises(APIError, match="cannot be read"):
+        await do(client.create_container, **lent(client, rules, f"{KIND}=0"))
+    assert engine.calls("POST") == []
 
 
 async def test_refusals_reach_the_client_and_the_log_without_secrets(

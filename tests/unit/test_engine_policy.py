@@ -116,6 +116,17 @@ def label(**values: str | None) -> Change:
     return change
 
 
+def lent(*names: str, **labels: str | None) -> Change:
+    """With these devices, and the labels of a lease unless ``labels`` say otherwise."""
+    said = {"madang_lease": "0" * 32, "madang_slots": "GPU-1", "madang_devices": " ".join(names)}
+
+    def change(body: dict[str, Any]) -> None:
+        host(DeviceRequests=[{"Driver": "cdi", "DeviceIDs": [*names]}])(body)
+        label(**{key: text for key, text in {**said, **labels}.items() if text is not None})(body)
+
+    return change
+
+
 def bind(*binds: str) -> Change:
     return host(Binds=list(binds))
 
@@ -222,6 +233,12 @@ DENIED: list[tuple[str, Change, str]] = [
     ("a device nobody gave", host(DeviceRequests=[{"Driver": "cdi", "DeviceIDs": ["x"]}]), "device"),
     ("devices by count", host(DeviceRequests=[{"Driver": "nvidia", "Count": -1}]), "Count"),
     ("devices of another driver", host(DeviceRequests=[{"Driver": "", "DeviceIDs": ["0"]}]), "cdi"),
+    ("all devices", lent("nvidia.com/gpu=all"), "not ours to give"),
+    ("a device twice", lent("nvidia.com/gpu=0", "nvidia.com/gpu=0"), "twice"),
+    ("a device without a lease", lent("nvidia.com/gpu=0", madang_lease=None), "madang.lease"),
+    ("a device of no slot", lent("nvidia.com/gpu=0", madang_slots=None), "madang.slots"),
+    ("a device that is not said", lent("nvidia.com/gpu=0", madang_devices="x"), "madang.devices"),
+    ("a lease without a device", label(madang_lease="0" * 32), "no device"),
     ("no label", label(madang_instance=None), "madang.instance"),
     ("another's label", label(madang_instance="other"), "madang.instance"),
     ("no user label", label(madang_user=None), "madang.user"),
@@ -287,7 +304,7 @@ def test_reasons_hold_no_secret() -> None:
         host(ShmSize=2**26),
         host(Privileged=False, CapAdd=None, Devices=[], OomScoreAdj=0, Mounts=[]),
         host(RestartPolicy={"Name": "", "MaximumRetryCount": 0}),
-        host(DeviceRequests=[{"Driver": "cdi", "Count": 0, "DeviceIDs": ["nvidia.com/gpu=0"]}]),
+        lent("nvidia.com/gpu=0"),
         bind(f"{HOME}/alice:/home/madang:rw", "/srv/data:/data:ro"),
         top(NetworkingConfig=None),
         host(LogConfig={"Type": "local", "Config": {"max-size": "10m"}}),

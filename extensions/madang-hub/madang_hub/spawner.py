@@ -28,7 +28,7 @@ from madang_hub.isolation import networks
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import noting
-from madang_hub.user_container import HUB_HOST, host_config
+from madang_hub.user_container import HUB_HOST, host_config, lease_labels
 from madang_hub.user_server import HOME_TROUBLE, UserServer
 
 GUARD_MAX_AGE = 60.0
@@ -100,14 +100,14 @@ class MadangSpawner(UserServer, DockerSpawner):
         choice = self.begin()
         self._enter(10, "Preparing your folder and network")
         self._check_guard()
-        home = await self.ready_home()
+        home, lent = await asyncio.gather(self.ready_home(), self.borrow())
         try:
             plan = await self._networks.take()
             self.network_index = plan.index
             self._network = asyncio.ensure_future(self._networks.make(plan))
             self.network_name = plan.name
             self.extra_create_kwargs = self._create_kwargs(plan)
-            self.extra_host_config = host_config(plan, choice, home)
+            self.extra_host_config = host_config(plan, choice, home, lent.devices)
             self._enter(30, "Creating your container")
             await super().start()
         except ImageNotFound as error:
@@ -141,6 +141,8 @@ class MadangSpawner(UserServer, DockerSpawner):
                 "disk-full",
                 str(error),
             )
+        if isinstance(error, APIError) and self.not_given(str(error)):
+            return self.no_accelerator(str(error))
         # the gateway answers 502 and 503 when the engine behind it doesn't
         if isinstance(error, APIError) and error.status_code not in (None, 502, 503):
             hint = ""
@@ -171,6 +173,7 @@ class MadangSpawner(UserServer, DockerSpawner):
                 "madang.version": self.version,
                 "madang.size": self.size_name,
                 "madang.network": str(plan.index),
+                **lease_labels(self._lent),
             },
             "networking_config": self.client.create_networking_config({plan.name: endpoint}),
         }

@@ -6,22 +6,48 @@ isolation rules.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from madang_hub.catalog import Choice
 from madang_hub.isolation.networks import NetworkPlan
+from madang_hub.lending import Lent
 
 HOME = "/home/madang"
 HUB_HOST = "hub.madang"
 """The host name under which a user container finds the proxy: its own network's gateway."""
 SERVER_PORT = 8888
+PERSON_LABEL = "madang.user"
+LEASE_LABEL = "madang.lease"
+SLOTS_LABEL = "madang.slots"
+DEVICES_LABEL = "madang.devices"
+"""Labels of a container with accelerators: whose, by which lease, which slots, which CDI devices (with spaces
+between). What holds what is read from them, also when everything else was lost."""
 TMP_BYTES = 512 * 2**20
 
 
-def host_config(plan: NetworkPlan, choice: Choice, home: Path) -> dict[str, Any]:
-    """Docker host settings of a user container beside its memory and CPU limits."""
+def lease_labels(lent: Lent) -> dict[str, str]:
+    """What the container says of the lease whose devices it has; nothing without one."""
+    if not lent.lease:
+        return {}
     return {
+        LEASE_LABEL: lent.lease,
+        SLOTS_LABEL: " ".join(lent.slots),
+        DEVICES_LABEL: " ".join(lent.devices),
+    }
+
+
+def host_config(
+    plan: NetworkPlan, choice: Choice, home: Path, devices: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Docker host settings of a user container beside its memory and CPU limits.
+
+    ``devices``: full CDI names of what is lent to its person.
+    """
+    requests = [{"driver": "cdi", "device_ids": list(devices)}] if devices else []
+    return {
+        **({"device_requests": requests} if requests else {}),
         "binds": {str(home): {"bind": HOME, "mode": "rw"}},
         "network_mode": plan.name,
         "cap_drop": ["ALL"],

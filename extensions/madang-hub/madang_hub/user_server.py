@@ -213,6 +213,19 @@ class UserServer(LoggingConfigurable):
         self.lease = self._lent.lease
         return self._lent
 
+    def not_given(self, said: str) -> bool:
+        """Whether what the engine ``said`` when it made no container is about the accelerator."""
+        return bool(self.lease) and ("cdi" in said.lower() or "device" in said.lower())
+
+    def no_accelerator(self, said: str) -> StartRefused:
+        """The refusal of a start for which the engine did not give what is lent, with the way out."""
+        return self._refusal(
+            "The container engine could not give your server its accelerator. Tell the operator the time, or "
+            "give the accelerator back and start on CPU.",
+            "accelerator",
+            f"engine: {said}; see 'madang accelerators' and docs/howto/accelerators.md",
+        )
+
     # ---- words ----------------------------------------------------------------------------
 
     def _sentence(self, msgid: str, **values: str) -> str:

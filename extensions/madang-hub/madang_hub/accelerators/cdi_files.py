@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from madang_hub.accelerators.cdi import (
@@ -22,11 +23,29 @@ LARGEST = 16 * 2**20
 """Bytes; a specification is some kilobytes."""
 
 
-def read(folders: Iterable[Path] = FOLDERS) -> tuple[list[Part], list[str]]:
+def chosen(named: Iterable[str]) -> tuple[Path, ...]:
+    """The folders that a setting names, or else :data:`FOLDERS`."""
+    return tuple(map(Path, named)) or FOLDERS
+
+
+def read(
+    folders: Iterable[Path] = FOLDERS, under: Path = Path("/")
+) -> tuple[list[Part], list[str]]:
     """What the specifications in ``folders`` (rising priority) offer, and a sentence for each bad file.
 
-    A bad file hides no other. A folder that does not exist holds nothing.
+    A bad file hides no other. A folder that does not exist holds nothing. Device nodes are looked for below
+    ``under``.
     """
+    devices, faults = _resolved(folders)
+    return parts(devices, partial(trouble, under=under)), faults
+
+
+def devices_of(folders: Iterable[Path]) -> list[Device]:
+    """Every name of the specifications in ``folders``, those for several devices among them."""
+    return _resolved(folders)[0]
+
+
+def _resolved(folders: Iterable[Path]) -> tuple[list[Device], list[str]]:
     found: list[list[Device]] = []
     faults: list[str] = []
     for folder in folders:
@@ -44,7 +63,7 @@ def read(folders: Iterable[Path] = FOLDERS) -> tuple[list[Part], list[str]]:
             except SpecificationError as error:
                 faults.append(str(error))
         found.append(devices)
-    return parts(resolve(found), trouble), faults
+    return resolve(found), faults
 
 
 def _text(file: Path) -> str:
@@ -60,10 +79,10 @@ def _text(file: Path) -> str:
         raise SpecificationError(f"{file}: it is not UTF-8 text.") from None
 
 
-def trouble(node: str) -> str:
+def trouble(node: str, under: Path = Path("/")) -> str:
     """Why the device node cannot be used; empty when it can."""
     try:
-        mode = Path(node).stat().st_mode
+        mode = (under / node.lstrip("/")).stat().st_mode
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

@@ -16,6 +16,7 @@ class Sources:
     Args:
         root: the folder with ``accelerators.toml``.
         folders: of CDI specifications, in rising priority; the engine's own.
+        under: where the machine's ``/dev`` is, if this process has another.
     """
 
     def __init__(
@@ -23,10 +24,12 @@ class Sources:
         root: Path,
         folders: Iterable[Path] = cdi_files.FOLDERS,
         nvml: Nvml | None = None,
+        under: Path = Path("/"),
     ) -> None:
         self.root = root
         self.folders = tuple(folders)
         self.nvml = nvml or Nvml()
+        self.under = under
 
     def take(self, last: Inventory | None = None) -> Inventory:
         """The inventory of now; ``last`` as in :func:`join`. Takes at most NVML's time limit.
@@ -35,5 +38,5 @@ class Sources:
             TableError: the operator's table is wrong.
         """
         written = table.read(self.root)
-        parts, faults = cdi_files.read(self.folders)
+        parts, faults = cdi_files.read(self.folders, self.under)
         return join(self.nvml.read(), parts, written, faults, last)

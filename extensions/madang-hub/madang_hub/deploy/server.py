@@ -18,9 +18,10 @@ from madang_hub.bundle import loading
 from madang_hub.bundle.engine import Engine
 from madang_hub.bundle.manifest import Manifest
 from madang_hub.catalog import Catalog
-from madang_hub.deploy.engine import EngineFacts
+from madang_hub.deploy import accelerator_part
+from madang_hub.deploy.engine import EngineFacts, cdi_folders
 from madang_hub.deploy.waiting import wait_for
-from madang_hub.places import PEOPLE_PREFIX, Places, tool_of
+from madang_hub.places import ACCELERATOR_PREFIX, PEOPLE_PREFIX, Places, tool_of
 from madang_hub.shelf import build as shelf
 from madang_hub.shelf import carried_site
 from madang_hub.shelf.installed import Installed
@@ -54,13 +55,20 @@ class Stack:
         self.places = places
         self._catalog = catalog
         self._root = root
+        self._facts = facts
         self._environ = environ(places, catalog, facts)
         self._client = docker.DockerClient(base_url=f"unix://{facts.socket}", timeout=120)
 
     def _command(self, words: Sequence[str]) -> list[str]:
-        file = str(self._root / "docker-compose.yml")
+        files = [self._root / "docker-compose.yml", self._of_this_machine]
+        named = [word for file in files if file.exists() for word in ("--file", str(file))]
         # no .env of the folder: every variable comes from the settings
-        return ["docker", "compose", "--file", file, "--env-file", os.devnull, *words]
+        return ["docker", "compose", *named, "--env-file", os.devnull, *words]
+
+    @property
+    def _of_this_machine(self) -> Path:
+        """The second file. Not in the data folder: what the Hub can write, an operator must not run."""
+        return self._root / "build" / "compose" / f"{self.places.settings.instance}.json"
 
     def compose_here(self, words: Sequence[str]) -> int:
         """Run ``docker compose WORDS`` on this terminal; returns its exit status."""
@@ -171,6 +179,10 @@ class Stack:
         python = str(tool_of(self._root, "python"))
         found = carried_site.of_machine(self._environ, python)
         self.prepare(["prepare", "--site"], json.dumps(found).encode())
+        named = tuple(map(Path, self.places.settings.accelerator_cdi))
+        machine = accelerator_part.look(named or cdi_folders(self._facts), self._root)
+        content = accelerator_part.compose_file(machine, self.places.settings.environ())
+        accelerator_part.write(self._of_this_machine, content)
         self.compose("up", "--detach", "--remove-orphans", "--pull", "never")
         base = f"http://127.0.0.1:{self.places.settings.port}"
 
@@ -179,6 +191,7 @@ class Stack:
                 return (
                     requests.get(f"{base}/hub/health", timeout=5).ok
                     and requests.get(f"{base}{PEOPLE_PREFIX}health", timeout=5).ok
+                    and requests.get(f"{base}{ACCELERATOR_PREFIX}health", timeout=5).ok
                     and requests.get(f"{self.places.tracking_url}/health", timeout=5).ok
                 )
             except requests.RequestException:
@@ -188,7 +201,7 @@ class Stack:
             raise ServerError(
                 "The stack started but does not answer. 'docker compose ps' of it:\n"
                 + self.compose("ps", "--all")
-                + self.compose("logs", "--tail", "15", "hub", "mlflow", "proxy")
+                + self.compose("logs", "--tail", "15", "hub", "accelerators", "mlflow", "proxy")
             )
 
     def _require_bundled(self, bundle: Manifest) -> None:
@@ -220,6 +233,7 @@ class Stack:
                 pass
         parts = self.compose("ps", "--all", "--quiet").split()
         self.compose("down", "--remove-orphans", "--timeout", "30")
+        self._of_this_machine.unlink(missing_ok=True)
         label = {"label": f"madang.instance={self.places.settings.instance}"}
         for network in self._client.networks.list(filters=label):
             try:
@@ -278,6 +292,8 @@ def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: dat
         "proxy_token",
         "tracking_token",
         "tracking_cookies",
+        "accelerators_token",
+        "accelerators_cookies",
         "database_hub",
         "database_mlflow",
     ):

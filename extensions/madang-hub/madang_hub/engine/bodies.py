@@ -23,10 +23,12 @@ from madang_hub.engine.checks import (
 )
 from madang_hub.engine.rules import Rules
 from madang_hub.isolation import networks
+from madang_hub.user_container import DEVICES_LABEL, LEASE_LABEL, SLOTS_LABEL
 
 SMALLEST_MEMORY = 6 * 2**20
 """Bytes; the engine takes no lower limit."""
 
+_OF_A_LEASE = (LEASE_LABEL, SLOTS_LABEL, DEVICES_LABEL)
 _HOME_NAME = re.compile(r"[a-z0-9-]{1,255}", re.ASCII)
 
 
@@ -96,6 +98,7 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
         out["ExposedPorts"] = {port: {}}
     host = an_object(value.get("HostConfig"), "HostConfig")
     out["HostConfig"] = _host_config(host, rules)
+    _check_lease(out["Labels"], out["HostConfig"])
     plan = _network_of(out["HostConfig"]["NetworkMode"], rules)
     if (hosts := host.get("ExtraHosts")) not in (None, []):
         expected_hosts = [f"{rules.hub_host}:{plan.gateway}"]
@@ -120,13 +123,28 @@ def _labels(value: Any, rules: Rules) -> dict[str, str]:
             re.fullmatch(r"madang\.[a-z][a-z.-]{0,60}", key, re.ASCII),
             f"the label {show(key)} is not one of ours",
         )
-        a_text(labels[key], f"the label {key}", 512)
+        a_text(labels[key], f"the label {key}", 8192 if key in _OF_A_LEASE else 512)
     need(
         labels.get(networks.INSTANCE_LABEL) == rules.instance,
         f"Labels must hold {networks.INSTANCE_LABEL}={rules.instance}",
     )
     need(labels.get("madang.user"), "Labels must hold madang.user")
     return {key: str(text) for key, text in labels.items()}
+
+
+def _check_lease(labels: Mapping[str, str], host: Mapping[str, Any]) -> None:
+    """Devices only by a lease, and said on the container: who holds what is read from labels."""
+    ids = [name for request in host.get("DeviceRequests", []) for name in request["DeviceIDs"]]
+    if not ids:
+        need(not set(_OF_A_LEASE) & set(labels), "Labels name a lease, but no device is asked for")
+        return
+    need(len(set(ids)) == len(ids), "HostConfig.DeviceRequests names a device twice")
+    for key in (LEASE_LABEL, SLOTS_LABEL):
+        need(labels.get(key), f"Labels must hold {key} where devices are asked for")
+    need(
+        labels.get(DEVICES_LABEL) == " ".join(ids),
+        f"Labels must hold {DEVICES_LABEL} with the devices that are asked for",
+    )
 
 
 def _host_config(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:

@@ -28,9 +28,12 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from madang_hub.accelerators.cdi_files import chosen
+from madang_hub.accelerators.table import TableError
 from madang_hub.catalog import Catalog
 from madang_hub.engine import policy
 from madang_hub.engine.checks import MAX_BODY, Refused
+from madang_hub.engine.devices import check_free, devices_in, devices_to_give
 from madang_hub.engine.rules import Rules, rules_for
 from madang_hub.engine.serving import serve
 from madang_hub.image_table import CatalogError
@@ -38,6 +41,7 @@ from madang_hub.places import Places
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.installed import TEAM_MADE, Installed
 from madang_hub.shelf.offered import offered
+from madang_hub.user_container import DEVICES_LABEL
 
 log = logging.getLogger("madang.engine")
 
@@ -90,7 +94,8 @@ class Gateway:
 
     ``check_homes`` looks, before a container is created, that the home is a real folder; it needs
     the homes at the same path as the engine sees them. ``more_images`` names, at each request, the images
-    that may be started beside those of ``rules``.
+    that may be started beside those of ``rules``; ``devices``, asked when a container wants some, the CDI
+    devices that may be handed out.
     """
 
     def __init__(
@@ -100,10 +105,13 @@ class Gateway:
         *,
         check_homes: bool = False,
         more_images: Callable[[], frozenset[str]] = frozenset,
+        devices: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self.engine = engine
         self.rules = rules
         self._more_images = more_images
+        self._devices = devices
+        self._handing_out = asyncio.Lock()
         self.check_homes = check_homes
         self._ours: OrderedDict[str, None] = OrderedDict()
         self._session: aiohttp.ClientSession | None = None
@@ -168,6 +176,11 @@ class Gateway:
         except web.HTTPRequestEntityTooLarge:
             return self._refuse(request, f"the body is larger than {MAX_BODY} bytes")
         rules = replace(self.rules, images=self.rules.images | self._more_images())
+        if b'"DeviceRequests"' in body:  # in no other letters: those are refused
+            try:
+                rules = replace(rules, devices=await asyncio.to_thread(self._devices))
+            except TableError as error:
+                return self._refuse(request, str(error))
         decision = policy.decide(request.method, path, query, body, rules)
         if not decision.allow:
             return self._refuse(request, decision.reason)
@@ -177,6 +190,11 @@ class Gateway:
             path = decision.path
             if decision.subject is not None:
                 path = await self._own_path(decision)
+            wanted = devices_in(decision.body or b"") if decision.call == "create" else []
+            if wanted:
+                async with self._handing_out:
+                    check_free(wanted, await self._with_devices(path))
+                    return await self._pass_on(request, decision, path)
             return await self._pass_on(request, decision, path)
         except Refused as refusal:
             return self._refuse(request, str(refusal))
@@ -226,6 +244,22 @@ class Gateway:
         if subject.kind == "container":
             self._remember(identity)
         return policy.path_for(decision, identity)
+
+    async def _with_devices(self, path: str) -> Any:
+        """All containers with devices of any Madang on this engine; ``path`` names the version of its API."""
+        query = [
+            ("all", "true"),
+            ("filters", json.dumps({"label": [DEVICES_LABEL]})),
+        ]
+        address = path.removesuffix("/create") + "/json"
+        async with self._ask("GET", address, query, limit=LOOKUP_TIMEOUT) as reply:
+            text = await reply.read()
+            if reply.status != 200:
+                raise _EngineSaidError(reply.status, text)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise aiohttp.ClientPayloadError("the engine's listing is no JSON") from error
 
     def _remember(self, identity: str) -> None:
         self._ours[identity] = None
@@ -332,6 +366,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Path(arguments.engine.removeprefix("unix://")),
         rules_for(settings, catalog, arguments.homes),
         check_homes=arguments.check_homes,
+        devices=devices_to_give(chosen(settings.accelerator_cdi), arguments.root),
         more_images=installed_images([Installed(folder), Installed(folder, TEAM_MADE)], catalog),
     )
     listen = arguments.listen or Places(settings, "server").engine_socket

@@ -1,8 +1,12 @@
-"""The process: ``python -m madang_hub.accelerators.broker``, started by the Hub, which tells it where."""
+"""The process: ``python -m madang_hub.accelerators.broker``.
+
+In embedded mode the Hub starts it and tells it where; in server mode it is a part of the stack.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -15,11 +19,13 @@ from tornado.httpserver import HTTPServer
 from madang_hub.accelerators.broker.app import application
 from madang_hub.accelerators.broker.parts import assemble
 from madang_hub.accelerators.broker.rounds import Rounds
+from madang_hub.accelerators.broker.scopes import ACCESS
 from madang_hub.people.database import Database
 from madang_hub.people.service.base import sign_in
 from madang_hub.people.service.hub import Hub
 from madang_hub.people.service.process import listen, orphaned, say
-from madang_hub.places import Places, read_secret
+from madang_hub.permissions import ACCELERATORS_ON_BEHALF
+from madang_hub.places import ACCELERATOR_PREFIX, ACCELERATOR_SERVICE, Mode, Places, read_secret
 from madang_hub.settings import Settings
 from madang_hub.shelf.offered import offered
 
@@ -27,15 +33,32 @@ log = logging.getLogger("madang.accelerators")
 BODY_BYTES = 64 * 2**10
 
 
+def of_the_hub(places: Places) -> dict[str, str]:
+    """What the Hub tells a service that it starts, for a part of its own: JupyterHub's own variables."""
+    public = places.settings.public_url
+    return {
+        "JUPYTERHUB_SERVICE_NAME": ACCELERATOR_SERVICE,
+        "JUPYTERHUB_SERVICE_PREFIX": ACCELERATOR_PREFIX,
+        "JUPYTERHUB_SERVICE_URL": places.accelerators_url,
+        "JUPYTERHUB_API_URL": places.hub_api,
+        "JUPYTERHUB_API_TOKEN": read_secret(places.secrets, "accelerators_token"),
+        "JUPYTERHUB_BASE_URL": "/",
+        "JUPYTERHUB_CLIENT_ID": f"service-{ACCELERATOR_SERVICE}",
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps([ACCESS]),
+        "JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES": json.dumps(list(ACCELERATORS_ON_BEHALF)),
+        "JUPYTERHUB_PUBLIC_URL": f"{public}{ACCELERATOR_PREFIX}" if public else "",
+    }
+
+
 async def serve() -> None:
-    """Run until a signal, or until the Hub that started this process is gone."""
+    """Run until a signal, or in embedded mode until the Hub that started this process is gone."""
     environ = os.environ
     root = Path(environ["MADANG_ROOT"])
     settings = Settings.load(root)
-    if environ.get("MADANG_RUNS_AS") != "embedded":
-        # the Hub's word for what runs is not enough for containers, and a container sees no accelerators
-        sys.exit("The broker of accelerators only knows embedded mode so far.")
-    places = Places(settings, "embedded")
+    mode: Mode = "embedded" if environ.get("MADANG_RUNS_AS") == "embedded" else "server"
+    places = Places(settings, mode)
+    if mode == "server":
+        environ.update(of_the_hub(places))
     auth = sign_in()
     hub = Hub(auth.api_url, auth.api_token, settings.language)
     database = Database(places.database_url("hub"))
@@ -56,13 +79,16 @@ async def serve() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(rounds.run()), asyncio.create_task(orphaned(stop))]
+    tasks = [asyncio.create_task(rounds.run())]
+    if mode == "embedded":
+        tasks.append(asyncio.create_task(orphaned(stop)))
     await stop.wait()
     for task in tasks:
         task.cancel()
     server.stop()
     await server.close_all_connections()
     await hub.close()
+    await parts.engine.close()
     parts.worker.shutdown()
     database.close()
 

@@ -34,6 +34,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Nobody is asked any more."""
+        ...
+
 
 class HubServers:
     """Where servers are processes: the Hub's word for which servers there are.
@@ -65,3 +69,6 @@ class HubServers:
         except HubRefusedError as refusal:
             if refusal.status not in (400, 404):  # it stops, or has stopped, already
                 raise
+
+    async def close(self) -> None:
+        """The Hub's client is not this one's to close."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment as Jinja
 
+from madang_hub.accelerators.broker.containers import EngineContainers
 from madang_hub.accelerators.broker.desk import Desk
 from madang_hub.accelerators.broker.engine import Engine, HubServers
 from madang_hub.accelerators.broker.policy import limits_of, policy_of
-from madang_hub.accelerators.cdi_files import FOLDERS
+from madang_hub.accelerators.cdi_files import chosen
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.sources import Sources
 from madang_hub.accelerators.store import Leases
@@ -34,6 +36,8 @@ from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf, shelf_of
 
 R = TypeVar("R")
+UNDER = "MADANG_DEVICES_UNDER"
+"""Variable: where the machine's ``/dev`` is seen, if it is not this process's own."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -94,7 +98,8 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         helpers,
         timetables=timetables,
     )
-    folders = tuple(map(Path, settings.accelerator_cdi)) or FOLDERS
+    folders = chosen(settings.accelerator_cdi)
+    servers = EngineContainers(hub, places.engine_socket)
     return Parts(
         settings=settings,
         directory=directory,
@@ -103,7 +108,7 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         zone=zone,
         shelf=shelf_of(places, catalog, database),
         hub=hub,
-        engine=HubServers(hub),
+        engine=servers if places.mode == "server" else HubServers(hub),
         desk=desk,
-        take=Sources(root, folders).take,
+        take=Sources(root, folders, under=Path(os.environ.get(UNDER, "/"))).take,
     )
