@@ -1,4 +1,4 @@
-"""What the stack gets of this machine's accelerators: a second file for ``docker compose``, made by `madang up`.
+"""What the stack gets of this machine's accelerators: a second file for `docker compose`, made by `make up`.
 
 Only what is there is in it, so that the stack comes up on a machine without accelerators as well.
 """

@@ -1,0 +1,287 @@
+"""What the engine's containers say about leases: the real gateway, a stand-in engine, a Hub in the test's hand."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import IPv4Network
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from support.accelerators import wish
+
+from madang_hub.accelerators.broker.containers import STARTING, EngineContainers, ended_at
+from madang_hub.accelerators.leases import Lease, State
+from madang_hub.accelerators.reconcile import Container
+from madang_hub.engine.gateway import Gateway
+from madang_hub.engine.rules import Rules
+from madang_hub.engine.serving import serve
+from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser, Server
+
+NOW = 1_767_225_600
+ANN, BEN = "a" * 64, "b" * 64
+LEASE = "1" * 32
+
+
+def container(
+    person: str, lease: str, state: str = "running", created: int = NOW
+) -> dict[str, Any]:
+    labels = {
+        "madang.instance": "madang",
+        "madang.user": person,
+        "madang.lease": lease,
+        "madang.slots": "GPU-1 GPU-2",
+    }
+    return {"Labels": labels, "State": state, "Created": created, "Name": f"/madang-user-{person}"}
+
+
+@dataclass
+class StandIn:
+    """An engine with ``containers`` by id; ``sick``: it answers 500."""
+
+    containers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    sick: bool = False
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.method, request.path))
+        if self.sick:
+            return web.json_response({"message": "no"}, status=500)
+        path = request.path.removeprefix("/v1.41/containers/")
+        if path == "json":
+            return web.json_response([{"Id": i, **c} for i, c in self.containers.items()])
+        identity = path.partition("/")[0]
+        found = self.containers.get(identity)
+        if found is None:
+            return web.json_response({"message": "no such container"}, status=404)
+        if request.method == "GET":
+            state = {"Running": found["State"] == "running", "FinishedAt": "2026-01-01T00:00:07.5Z"}
+            config = {"Labels": found["Labels"]}
+            return web.json_response(
+                {"Id": identity, "Name": found["Name"], "State": state, "Config": config}
+            )
+        if request.method == "DELETE":
+            self.containers.pop(identity)
+        return web.Response(status=204)
+
+    def done(self, method: str) -> list[str]:
+        return [p.removeprefix("/v1.41/containers/") for m, p in self.asked if m == method]
+
+
+@dataclass
+class SomeHub:
+    """Servers by person."""
+
+    servers: dict[str, Server] = field(default_factory=dict)
+    away: bool = False
+    refuses: int = 0
+    stopped: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    async def user(self, name: str) -> HubUser | None:
+        self.asked.append(name)
+        if self.away:
+            raise HubAwayError("no answer")
+        found = self.servers.get(name)
+        return HubUser(name, None, (found,) if found else ())
+
+    async def stop(self, name: str) -> None:
+        if self.refuses:
+            raise HubRefusedError(self.refuses, "no")
+        self.stopped.append(name)
+
+    def has(self, name: str, started: int = NOW, pending: str | None = None) -> None:
+        begun = datetime.fromtimestamp(started, UTC)
+        self.servers[name] = Server("", pending is None, pending, begun)
+
+
+@dataclass
+class Scene:
+    engine: StandIn
+    hub: SomeHub
+    broker: EngineContainers
+
+
+Told = Callable[[Callable[[Scene], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # a socket's path may have 107 characters, which pytest's own folders can exceed
+    made = Path(tempfile.mkdtemp(prefix="madang-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def play(folder: Path) -> Told:
+    """Tells a story with the real gateway."""
+
+    async def told(story: Callable[[Scene], Awaitable[None]]) -> None:
+        standin, hub = StandIn(), SomeHub()
+        app = web.Application()
+        app.router.add_route("*", "/{rest:.*}", standin.answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.UnixSite(runner, str(folder / "engine.sock")).start()
+        rules = Rules(frozenset(), PurePosixPath("/homes"), IPv4Network("10.213.0.0/20"))
+        gateway, stop, ready = (
+            Gateway(folder / "engine.sock", rules),
+            asyncio.Event(),
+            asyncio.Event(),
+        )
+        listen = folder / "gate.sock"
+        task = asyncio.create_task(serve(gateway.app(), listen, None, stop, ready))
+        await ready.wait()
+        broker = EngineContainers(cast(Hub, hub), listen)
+        try:
+            await story(Scene(standin, hub, broker))
+        finally:
+            await broker.close()
+            stop.set()
+            await task
+            await runner.cleanup()
+
+    return lambda story: asyncio.run(told(story))
+
+
+def lease(state: State = State.ACTIVE, person: str = "ann") -> Lease:
+    return Lease(LEASE, wish(person, "team:a"), NOW, state=state, slots=("GPU-1", "GPU-2"))
+
+
+def test_containers_are_what_their_labels_say(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {
+            ANN: container("ann", LEASE),
+            BEN: container("ben", "2" * 32, "created"),
+        }
+        found = await here.broker.list([lease()])
+        assert found == [
+            Container(ANN, LEASE, ("GPU-1", "GPU-2")),
+            Container(BEN, "2" * 32, ("GPU-1", "GPU-2")),
+        ]
+        # with nothing that is ending, the Hub is asked for nobody
+        assert here.hub.asked == []
+
+    play(story)
+
+
+def test_one_that_ended_says_when(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: container("ann", LEASE, "exited")}
+        assert await here.broker.list([lease()]) == [
+            Container(ANN, LEASE, ("GPU-1", "GPU-2"), NOW + 7)
+        ]
+
+    play(story)
+
+
+@pytest.mark.parametrize("state", [{}, {"Running": False, "FinishedAt": "?"}, None])
+def test_an_end_that_nobody_can_read(state: Any) -> None:
+    with pytest.raises(HubAwayError):
+        ended_at({"State": state})
+
+
+def test_a_start_under_way_holds_a_lease_that_is_over(play: Told) -> None:
+    """It may have asked for its devices before the end; its container may come yet."""
+
+    async def story(here: Scene) -> None:
+        here.hub.has("ann", pending="spawn")
+        assert await here.broker.list([lease()]) == []
+        (found,) = await here.broker.list([lease(State.ENDING)])
+        assert found == Container(STARTING + "ann", LEASE, ("GPU-1", "GPU-2"))
+        await here.broker.stop(found)  # nothing to stop yet
+        assert (here.hub.stopped, here.engine.done("DELETE")) == ([], [])
+        # its container is there now, and counts in its place
+        here.engine.containers = {ANN: container("ann", LEASE)}
+        assert [c.id for c in await here.broker.list([lease(State.ENDING)])] == [ANN]
+        here.engine.containers = {}
+        here.hub.has("ann")  # a server without devices
+        assert await here.broker.list([lease(State.ENDING)]) == []
+
+    play(story)
+
+
+def test_the_hub_is_asked_before_the_engine(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.hub.away = True
+        with pytest.raises(HubAwayError):
+            await here.broker.list([lease(State.ENDING)])
+        assert here.engine.asked == []
+
+    play(story)
+
+
+def test_an_engine_that_does_not_answer_has_said_nothing(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.sick = True
+        with pytest.raises(HubAwayError, match="500"):
+            await here.broker.list([])
+
+    play(story)
+
+
+async def listed(here: Scene) -> Container:
+    (found,) = await here.broker.list([])
+    return found
+
+
+def test_the_hub_stops_its_own_server(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: container("ann", LEASE)}
+        here.hub.has("ann", started=NOW - 1)
+        await here.broker.stop(await listed(here))
+        assert (here.hub.stopped, here.engine.done("DELETE")) == (["ann"], [])
+        here.hub.refuses = 400  # it stops already
+        await here.broker.stop(await listed(here))
+        here.hub.refuses = 403
+        with pytest.raises(HubRefusedError):
+            await here.broker.stop(await listed(here))
+
+    play(story)
+
+
+def test_how_it_ended_is_the_hubs_to_see_first(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: container("ann", LEASE, "exited")}
+        here.hub.has("ann", started=NOW - 1)
+        await here.broker.stop(await listed(here))
+        assert (here.hub.stopped, here.engine.done("DELETE")) == ([], [])
+        here.hub.servers.clear()
+        await here.broker.stop(await listed(here))
+        assert here.engine.done("DELETE") == [ANN]
+
+    play(story)
+
+
+@pytest.mark.parametrize("started", [None, NOW + 60])
+def test_an_orphan_is_removed_by_the_gateway(play: Told, started: int | None) -> None:
+    """Nobody's, or left behind by an earlier server: the one that runs now is not touched."""
+
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: container("ann", LEASE)}
+        if started is not None:
+            here.hub.has("ann", started=started)
+        await here.broker.stop(await listed(here))
+        assert here.hub.stopped == []
+        assert here.engine.done("POST") == [f"{ANN}/stop"]
+        assert here.engine.done("DELETE") == [ANN]
+        assert await here.broker.list([]) == []
+
+    play(story)
+
+
+def test_one_that_is_gone_is_no_error(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: container("ann", LEASE)}
+        found = await listed(here)
+        here.engine.containers = {}
+        await here.broker.stop(found)
+
+    play(story)
