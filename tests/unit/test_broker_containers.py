@@ -1,4 +1,4 @@
-"""What the engine's containers say about leases: the real gateway, a stand-in engine, a Hub in the test's hand."""
+"""What the engine says about leases: the real gateway, a stand-in engine, a Hub in the test's hand."""
 
 from __future__ import annotations
 
