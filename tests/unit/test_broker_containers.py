@@ -20,6 +20,7 @@ from madang_hub.accelerators.broker.containers import STARTING, EngineContainers
 from madang_hub.accelerators.leases import Lease, State
 from madang_hub.accelerators.reconcile import Container
 from madang_hub.engine.gateway import Gateway
+from madang_hub.engine.policy import BROKER_CALLS
 from madang_hub.engine.rules import Rules
 from madang_hub.engine.serving import serve
 from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser, Server
@@ -132,7 +133,7 @@ def play(folder: Path) -> Told:
         await web.UnixSite(runner, str(folder / "engine.sock")).start()
         rules = Rules(frozenset(), PurePosixPath("/homes"), IPv4Network("10.213.0.0/20"))
         gateway, stop, ready = (
-            Gateway(folder / "engine.sock", rules),
+            Gateway(folder / "engine.sock", rules, calls=BROKER_CALLS),
             asyncio.Event(),
             asyncio.Event(),
         )

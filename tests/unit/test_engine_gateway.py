@@ -24,7 +24,8 @@ from docker.types import DeviceRequest, LogConfig
 from madang_hub.catalog import Catalog
 from madang_hub.engine import gateway as gateway_module
 from madang_hub.engine.checks import Refused
-from madang_hub.engine.gateway import Gateway, main, real_homes
+from madang_hub.engine.gateway import Gateway, main
+from madang_hub.engine.homes import real_homes
 from madang_hub.engine.rules import Rules, rules_for
 from madang_hub.engine.serving import bound, serve
 from madang_hub.isolation import networks

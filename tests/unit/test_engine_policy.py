@@ -287,6 +287,31 @@ def test_a_repeated_key_deep_inside() -> None:
     assert "twice" in decision.reason
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "query", "allowed"),
+    [
+        ("GET", "/v1.41/containers/json", "all=true&filters=%7B%7D", True),
+        ("GET", "/v1.41/containers/x/json", "", True),
+        ("POST", "/v1.41/containers/x/stop", "t=10", True),
+        ("DELETE", "/v1.41/containers/x", "force=true&v=true", True),
+        ("POST", "/v1.41/containers/x/start", "", False),
+        ("GET", "/v1.41/containers/x/logs", "", False),
+        ("DELETE", "/v1.41/networks/x", "", False),
+        ("GET", "/v1.41/version", "", False),
+    ],
+)
+def test_the_broker_has_fewer_calls(method: str, path: str, query: str, allowed: bool) -> None:
+    assert decide(method, path, query, b"", RULES).allow
+    decision = decide(method, path, query, b"", RULES, policy.BROKER_CALLS)
+    assert decision.allow is allowed, decision.reason
+
+
+def test_the_broker_makes_no_server() -> None:
+    body = json.dumps(server()).encode()
+    query = "name=madang-user-alice"
+    assert not decide("POST", CREATE, query, body, RULES, policy.BROKER_CALLS).allow
+
+
 def test_a_huge_body() -> None:
     assert "larger" in create(b" " * (MAX_BODY + 1)).reason
 

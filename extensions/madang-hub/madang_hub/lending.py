@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-SECONDS = 3.0
+SECONDS = 5.0
 """Until a broker that does not answer counts as away."""
 NVIDIA = "nvidia.com/"
 

@@ -115,6 +115,11 @@ class Places:
         return self.run / "engine" / "engine.sock"
 
     @property
+    def broker_socket(self) -> Path:
+        """The engine for the broker of accelerators, filtered more narrowly."""
+        return self.run / "broker" / "engine.sock"
+
+    @property
     def guard_heartbeat(self) -> Path:
         return self.run / "guard" / "guard.json"
 
@@ -139,6 +144,7 @@ class Places:
                 self.postgres,
                 self.postgres_socket,
                 self.engine_socket.parent,
+                self.broker_socket.parent,
                 self.guard_heartbeat.parent,
             ]
         return common

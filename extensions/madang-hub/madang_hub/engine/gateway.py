@@ -16,12 +16,11 @@ import json
 import logging
 import os
 import signal
-import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -34,6 +33,7 @@ from madang_hub.catalog import Catalog
 from madang_hub.engine import policy
 from madang_hub.engine.checks import MAX_BODY, Refused
 from madang_hub.engine.devices import check_free, devices_in, devices_to_give
+from madang_hub.engine.homes import real_homes
 from madang_hub.engine.rules import Rules, rules_for
 from madang_hub.engine.serving import serve
 from madang_hub.image_table import CatalogError
@@ -95,7 +95,7 @@ class Gateway:
     ``check_homes`` looks, before a container is created, that the home is a real folder; it needs
     the homes at the same path as the engine sees them. ``more_images`` names, at each request, the images
     that may be started beside those of ``rules``; ``devices``, asked when a container wants some, the CDI
-    devices that may be handed out.
+    devices that may be handed out. ``calls``: names of the only calls that pass.
     """
 
     def __init__(
@@ -106,11 +106,13 @@ class Gateway:
         check_homes: bool = False,
         more_images: Callable[[], frozenset[str]] = frozenset,
         devices: Callable[[], frozenset[str]] = frozenset,
+        calls: frozenset[str] | None = None,
     ) -> None:
         self.engine = engine
         self.rules = rules
         self._more_images = more_images
         self._devices = devices
+        self._calls = calls
         self._handing_out = asyncio.Lock()
         self.check_homes = check_homes
         self._ours: OrderedDict[str, None] = OrderedDict()
@@ -181,7 +183,7 @@ class Gateway:
                 rules = replace(rules, devices=await asyncio.to_thread(self._devices))
             except TableError as error:
                 return self._refuse(request, str(error))
-        decision = policy.decide(request.method, path, query, body, rules)
+        decision = policy.decide(request.method, path, query, body, rules, self._calls)
         if not decision.allow:
             return self._refuse(request, decision.reason)
         try:
@@ -294,24 +296,6 @@ def _read(text: bytes) -> Mapping[str, Any]:
     raise aiohttp.ClientPayloadError("the engine's answer has no Id")
 
 
-def real_homes(body: Mapping[str, Any], rules: Rules) -> None:
-    """Look that every home that ``body`` mounts is a folder, not a link to another place.
-
-    Raises:
-        Refused: it is a link, no folder, or not there.
-    """
-    for bind in body["HostConfig"]["Binds"]:
-        source = Path(bind.split(":")[0])
-        if PurePosixPath(source).parent != rules.homes:
-            continue
-        try:
-            mode = source.lstat().st_mode
-        except OSError as error:
-            raise Refused(f"the home cannot be looked at ({error.strerror})") from error
-        if not stat.S_ISDIR(mode):
-            raise Refused("the home is not a folder")
-
-
 # ---- the program ---------------------------------------------------------------------------------
 
 
@@ -341,6 +325,11 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--group", type=int, help="group id that may use the socket")
     parser.add_argument(
+        "--broker-group",
+        type=int,
+        help="group id that may use a second socket, run/broker/engine.sock of the data, for fewer calls",
+    )
+    parser.add_argument(
         "--check-homes",
         action="store_true",
         help="refuse a home that is a link; the homes must be mounted here at the same path",
@@ -369,8 +358,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         devices=devices_to_give(chosen(settings.accelerator_cdi), arguments.root),
         more_images=installed_images([Installed(folder), Installed(folder, TEAM_MADE)], catalog),
     )
-    listen = arguments.listen or Places(settings, "server").engine_socket
-
+    places = Places(settings, "server")
+    listen = arguments.listen or places.engine_socket
+    broker = Gateway(gateway.engine, gateway.rules, calls=policy.BROKER_CALLS)
     log.info("the engine is at %s", gateway.engine)
 
     async def run() -> None:
@@ -378,7 +368,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(gateway.app(), listen, arguments.group, stop)
+        parts = [serve(gateway.app(), listen, arguments.group, stop)]
+        if arguments.broker_group is not None:
+            group = arguments.broker_group
+            parts.append(serve(broker.app(), places.broker_socket, group, stop))
+        await asyncio.gather(*parts)
 
     try:
         asyncio.run(run())

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -254,10 +254,20 @@ CALLS: tuple[Call, ...] = (
 """Every call that passes; ``why`` is its reason. The first row whose method and path match
 decides."""
 
+BROKER_CALLS = frozenset({"containers", "inspect", "stop", "remove"})
+"""The calls of the broker of accelerators: it looks who has devices, and removes what nobody is to have."""
+
 _PATTERNS = tuple((call, call.pattern()) for call in CALLS)
 
 
-def decide(method: str, path: str, query: str, body: bytes, rules: Rules) -> Decision:
+def decide(
+    method: str,
+    path: str,
+    query: str,
+    body: bytes,
+    rules: Rules,
+    calls: Collection[str] | None = None,
+) -> Decision:
     """Whether the engine may be asked this.
 
     Args:
@@ -265,23 +275,27 @@ def decide(method: str, path: str, query: str, body: bytes, rules: Rules) -> Dec
         needed by
             an allowed call, so one is refused), ``query`` without the question mark.
         rules: what user servers may be.
+        calls: names of the only calls that whoever asks here needs; None: all of the list.
 
     Returns:
         A decision; if it allows, it holds the request to make instead of the one that came. A
         ``subject`` must be looked up and found ours before.
     """
     try:
-        return _decide(method, path, query, body, rules)
+        return _decide(method, path, query, body, rules, calls)
     except Refused as refusal:
         return Decision(False, str(refusal))
 
 
-def _decide(method: str, path: str, query: str, body: bytes, rules: Rules) -> Decision:
+def _decide(
+    method: str, path: str, query: str, body: bytes, rules: Rules, calls: Collection[str] | None
+) -> Decision:
     for call, pattern in _PATTERNS:
         if method == call.method and (found := pattern.fullmatch(path)):
             break
     else:
         raise Refused("this call is not one that user servers need")
+    need(calls is None or call.name in calls, "this call is not for who asks here")
     parts = found.groupdict()
     if (api := parts.get("api")) is not None:
         need(

@@ -99,7 +99,7 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         timetables=timetables,
     )
     folders = chosen(settings.accelerator_cdi)
-    servers = EngineContainers(hub, places.engine_socket)
+    servers = EngineContainers(hub, places.broker_socket)
     return Parts(
         settings=settings,
         directory=directory,
