@@ -107,6 +107,8 @@ c.JupyterHub.load_roles = [
      "services": ["spawner", "stranger"]},
     {"name": "lending-admin", "scopes": [scopes.ADMIN], "users": ["chief"]},
     {"name": "spawner", "scopes": [scopes.DEVICES], "services": ["spawner"], "users": ["chief"]},
+    {"name": "prometheus", "scopes": [scopes.ACCESS, scopes.METRICS], "services": ["prometheus"],
+     "users": ["chief"]},
     {"name": "keeper", "scopes": ["admin:users", "admin:servers", "tokens", "read:services"],
      "services": ["keeper"]},
 ]
@@ -353,7 +355,9 @@ def running(
         "people": list(PEOPLE),
         "chp": proxy_command(),
         "database": f"sqlite:///{data}/hub/hub.sqlite",
-        "tokens": {name: os.urandom(16).hex() for name in ("keeper", "spawner", "stranger")},
+        "tokens": {
+            name: os.urandom(16).hex() for name in ("keeper", "spawner", "stranger", "prometheus")
+        },
         "environment": {
             "MADANG_ROOT": str(ROOT),
             "MADANG_RUNS_AS": "embedded",
