@@ -1,4 +1,4 @@
-"""A browser without a screen at the broker's Hub (:mod:`support.broker`): cookies, redirects and XSRF tokens."""
+"""A browser without a screen at the broker's Hub (:mod:`support.broker`): cookies, redirects, XSRF tokens."""
 
 from __future__ import annotations
 
