@@ -59,6 +59,7 @@ class Mine(Page):
             "led": [Led(name, titles.get(name, name)) for name in sorted(me.mentor_of)],
             "minutes": lengths(parts.desk.policy.longest // 60),
             "longest": parts.desk.policy.longest // 60,
+            "after": parts.settings.accelerator_after,
             "starting": parts.desk.policy.starting // 60,
             "claim": -(-parts.desk.policy.claim // 60),
         }
@@ -84,6 +85,7 @@ class ClassPage(Page):
             budget=budget,
             called=await self.off_loop(self.called),
             moment=views.moment,
+            state=views.shown_state,
         )
 
 

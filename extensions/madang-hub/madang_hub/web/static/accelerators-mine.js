@@ -85,7 +85,8 @@
   function waiting(one) {
     const element = card(one, one.place === 1 ? texts.first : one.place ? fill(texts.place, { place: one.place }) : texts.waiting);
     const between = { soonest: one.soonest && clock(one.soonest), latest: one.latest && clock(one.latest) };
-    let words = texts.nothing;
+    const none = one.why_no_estimate || "";
+    let words = texts["none" + none.slice(0, 1).toUpperCase() + none.slice(1)] || texts.nothing;
     if (one.latest && between.soonest === between.latest) words = fill(texts.about, between);
     else if (one.latest) words = fill(one.place === 1 ? texts.firstRange : texts.range, between);
     element.append(make("p", "estimate", words), facts(wish(one)));
@@ -101,6 +102,10 @@
 
   function granted(one, me) {
     const element = card(one, texts.turn, true);
+    if (one.restarting) {
+      element.append(make("p", "until", texts.restarting), facts(wish(one)));
+      return element;
+    }
     element.append(make("p", "until", fill(texts.takeUntil, { time: clock(one.take_until) })), facts(wish(one)));
     const row = make("p", "actions");
     if (me.server) {
@@ -368,12 +373,12 @@
   }
 
   function tell(me) {
-    const turn = me.requests.find((one) => one.state === "granted");
+    const turn = me.requests.find((one) => one.state === "granted" && !one.restarting);
     document.title = turn ? texts.pageTurn + " · " + title : title;
     const now = Object.fromEntries(me.requests.map((one) => [one.id, one.state]));
     for (const one of me.requests) {
       if (states && states[one.id] === one.state) continue;
-      if (one.state === "granted") {
+      if (one.state === "granted" && !one.restarting) {
         say(texts.turn + ". " + fill(texts.takeUntil, { time: clock(one.take_until) }));
         if (states && document.hidden && "Notification" in window && Notification.permission === "granted")
           new Notification(texts.turn, { body: fill(texts.takeUntil, { time: clock(one.take_until) }), tag: one.id });

@@ -34,12 +34,14 @@
 
   // ---- words ----
   function mine(one) {
-    const element = make("div", "note now " + (one.state === "granted" ? "warn" : "info"));
+    const element = make("div", "note now " + (one.state === "granted" && !one.restarting ? "warn" : "info"));
     element.dataset.lease = one.state;
     const words = make("div", "now-words");
     const line = (text) => words.append(make("p", "", text));
     const model = one.model || one.kind;
-    if (one.state === "granted") {
+    const turn = one.state === "granted" && !one.restarting;
+    if (one.restarting) words.append(make("strong", "", texts.restarting));
+    else if (turn) {
       words.append(make("strong", "", texts.turn));
       line(fill(texts.takeUntil, { time: clock(one.take_until) }));
     } else if (one.state === "active") {
@@ -53,7 +55,7 @@
       line(texts.meanwhile);
     }
     element.append(words);
-    const link = make("a", "button small" + (one.state === "granted" ? " primary" : ""), one.state === "granted" ? texts.take : texts.more);
+    const link = make("a", "button small" + (turn ? " primary" : ""), turn ? texts.take : texts.more);
     link.href = box.dataset.service;
     const row = make("div", "now-buttons");
     row.append(link);
@@ -92,7 +94,7 @@
     hint.textContent = can ? texts.cpu : texts.cpuOnly;
     place("link").href = address();
     place("link").parentElement.hidden = Boolean(open.length) || !can;
-    document.title = open.some((one) => one.state === "granted") ? texts.turn + " · " + title : title;
+    document.title = open.some((one) => one.state === "granted" && !one.restarting) ? texts.turn + " · " + title : title;
   }
 
   async function look() {
