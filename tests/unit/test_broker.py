@@ -25,6 +25,7 @@ from madang_hub.accelerators.broker.wishes import (
     seconds_of,
     wish_of,
 )
+from madang_hub.accelerators.idle import Notice
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import Lease, Policy, Request, State, StateError, Why
 from madang_hub.accelerators.ledger import BudgetSpentError, What
@@ -203,6 +204,8 @@ def test_every_setting_arrives() -> None:
         turn_every="3",
         half_life_days="1",
         after="cpu",
+        idle_minutes="15",
+        idle_grace_minutes="2.5",
         weights="NVIDIA H100 80GB HBM3=4, rebellions.ai/npu=0.5",
         team_weights="team:a=2",
         budget_hours="100",
@@ -215,6 +218,8 @@ def test_every_setting_arrives() -> None:
         patience=6 * 3600,
         every=3,
         half_life=24 * 3600,
+        idle=900,
+        grace=150,
         on_cpu=True,
         weights={"NVIDIA H100 80GB HBM3": 4, NPU: 0.5},
     )
@@ -237,6 +242,7 @@ def test_every_setting_arrives() -> None:
         ("longest_hours", "0"),
         ("claim_seconds", "0"),
         ("after", "gpu"),
+        ("idle_grace_minutes", "0"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
@@ -605,6 +611,9 @@ def test_a_lease_as_its_person_sees_it(desk: Desk) -> None:
         {"id": "H100-0000", "model": "H100", "memory": 80 * GIB, "health": "good"}
     ]
     assert shown["device"] == []
+    assert (shown["idle_since"], shown["idle_until"]) == (None, None)
+    idle = views.lease_model(lease, None, desk.inventory, POLICY, Notice(NOW, None))
+    assert (idle["idle_since"], idle["idle_until"]) == (views.moment(NOW), None)
 
 
 def test_that_a_server_is_stopped_first_is_said_beside_the_state(desk: Desk) -> None:

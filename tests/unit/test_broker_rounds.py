@@ -19,10 +19,11 @@ from madang_hub.accelerators.broker.engine import HubServers
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.broker.policy import Limits
 from madang_hub.accelerators.broker.rounds import Rounds
+from madang_hub.accelerators.idle import Notice
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import Lease, Policy, State, Why
 from madang_hub.accelerators.reconcile import Container
-from madang_hub.accelerators.slots import Health
+from madang_hub.accelerators.slots import Health, Use
 from madang_hub.accelerators.store import Leases
 from madang_hub.accelerators.table import TableError
 from madang_hub.people.audit import Audit
@@ -47,6 +48,7 @@ class SomeHub:
     refuses: int = 0
     starts_nothing: bool = False
     stops_slowly: bool = False
+    people_answer: bool = True
     began: datetime | None = None
     """When servers that are started now begin."""
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -102,7 +104,15 @@ class Stage:
         """The process is gone, with all that it remembered, and another begins."""
         before = self.desk
         store = Leases(before.leases._database, before.policy)
-        self.desk = replace(before, leases=store, inventory=Inventory(), engine_answers=False)
+        self.desk = Desk(
+            store,
+            before.policy,
+            before.limits,
+            before.zone,
+            before.ill_seconds,
+            before.helpers,
+            servers_work=before.servers_work,
+        )
         self.parts = replace(self.parts, desk=self.desk)
         self.rounds = Rounds(self.parts)
 
@@ -127,6 +137,9 @@ async def stage(
             raise machine[0]
         return machine[0]
 
+    async def reports_arrive() -> bool:
+        return hub.people_answer
+
     with ThreadPoolExecutor(1) as worker:
         parts = Parts(
             settings=places.settings,
@@ -139,6 +152,7 @@ async def stage(
             engine=HubServers(client),
             desk=desk,
             take=take,
+            reports_arrive=reports_arrive,
             now=lambda: datetime.fromtimestamp(made[0].second, UTC),
             worker=worker,
         )
@@ -584,3 +598,147 @@ def test_a_start_on_the_cpu_that_is_refused_is_not_tried_for_ever(play: Play) ->
         assert at.desk.leases.restarts() == []
 
     play(story, ON_CPU)
+
+
+# ---- idle accelerators ------------------------------------------------------------------------------
+
+IDLE = replace(POLICY, idle=60, grace=20)
+NOTHING, WORKING = Use(0, 100), Use(97, 100)
+
+
+async def holds_one(at: Stage, use: Use = NOTHING, works: bool = False) -> str:
+    """Minji has an accelerator on which this runs, and her server says that of itself."""
+    at.machine[0] = Inventory(slots(1), {"H100-0000": use})
+    at.desk.servers_work = lambda people, now: dict.fromkeys(people, works)
+    lease = at.desk.ask(wish(**TORCH), at.second)
+    await at.round()
+    await at.round()
+    assert at.lease(lease.id).container
+    return lease.id
+
+
+async def rounds(at: Stage, seconds: int) -> None:
+    for _ in range(seconds // 5):
+        await at.round()
+
+
+def test_one_that_lies_idle_goes_to_who_waits(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        mine = await holds_one(at)
+        began = at.second
+        await rounds(at, 60)
+        told = at.desk.idle(at.lease(mine))
+        assert told == Notice(began, None)
+        # nobody waits: it stays
+        await rounds(at, 300)
+        assert at.lease(mine).state is State.ACTIVE
+        following = at.desk.ask(wish("jisu"), at.second)
+        await at.round()
+        told = at.desk.idle(at.lease(mine))
+        assert told == Notice(began, at.second + 20)
+        await rounds(at, 15)
+        assert at.lease(mine).state is State.ACTIVE
+        await at.round()
+        assert (at.lease(mine).state, at.lease(mine).why) == (State.ENDING, Why.IDLE)
+        assert at.desk.idle(at.lease(mine)) is None
+        await at.round()
+        await at.round()
+        assert at.hub.asked("stop") == ["minji"]
+        assert at.hub.asked("start") == ["minji"]
+        assert at.lease(following.id).state is State.GRANTED
+
+    play(story, IDLE)
+
+
+def test_its_server_comes_back_where_that_is_the_policy(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        await holds_one(at)
+        at.desk.ask(wish("jisu"), at.second)
+        await rounds(at, 110)
+        assert at.hub.asked("start") == ["minji", "minji"]
+
+    play(story, replace(IDLE, on_cpu=True))
+
+
+def test_a_request_that_cannot_use_it_takes_nothing(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        mine = await holds_one(at)
+        both = (*slots(1), *slots(1, model="L4"))
+        at.machine[0] = Inventory(both, {s.id: NOTHING for s in both})
+        await at.round()
+        other = at.desk.ask(wish("hana", model="L4", **TORCH), at.second)
+        await rounds(at, 10)
+        at.desk.servers_work = lambda people, now: {p: p == "hana" for p in people}
+        at.desk.ask(wish("jisu", model="L4"), at.second)
+        await rounds(at, 300)
+        assert at.lease(mine).state is State.ACTIVE
+        assert at.lease(other.id).state is State.ACTIVE
+
+    play(story, IDLE)
+
+
+@pytest.mark.parametrize(
+    ("use", "works", "people"),
+    [
+        (WORKING, False, True),
+        # a kernel reads data, and the device waits for it
+        (NOTHING, True, True),
+        # what nobody says: a slice of a card, and whether a kernel works
+        (Use(None, 100), False, True),
+        (NOTHING, False, False),
+    ],
+)
+def test_one_in_use_stays(play: Play, use: Use, works: bool, people: bool) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.people_answer = people
+        mine = await holds_one(at, use, works)
+        at.desk.ask(wish("jisu"), at.second)
+        await rounds(at, 300)
+        assert at.lease(mine).state is State.ACTIVE
+        assert at.desk.idle(at.lease(mine)) is None
+
+    play(story, IDLE)
+
+
+def test_what_was_not_seen_counts_as_use(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        mine = await holds_one(at)
+        at.desk.ask(wish("jisu"), at.second)
+        # another process, which has seen nothing of it
+        await rounds(at, 75)
+        assert at.desk.idle(at.lease(mine)) is not None
+        await at.crash()
+        await at.round()
+        assert at.desk.idle(at.lease(mine)) is None
+        await rounds(at, 70)
+        # the devices cannot be looked at: what was said last is no new look
+        at.machine[0], seen = TableError("accelerators.toml: no."), at.machine[0]
+        await rounds(at, 60)
+        at.machine[0] = seen
+        await at.round()
+        assert at.desk.idle(at.lease(mine)) is None
+        # nobody says which servers there are
+        await rounds(at, 75)
+        at.hub.away = True
+        await rounds(at, 60)
+        assert at.lease(mine).state is State.ACTIVE
+        at.hub.away = False
+        await at.round()
+        assert at.lease(mine).why is Why.IDLE
+
+    play(story, IDLE)
+
+
+def test_who_extends_is_there(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        mine = await holds_one(at)
+        await rounds(at, 70)
+        assert at.desk.idle(at.lease(mine)) is not None
+        at.desk.extend(mine, "minji", 3 * 3600, at.second)
+        assert at.desk.idle(at.lease(mine)) is None
+        await rounds(at, 60)
+        assert at.desk.idle(at.lease(mine)) is None
+        await at.round()
+        assert at.desk.idle(at.lease(mine)) is not None
+
+    play(story, IDLE)

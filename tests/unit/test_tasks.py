@@ -99,6 +99,27 @@ def test_a_life_from_start_to_stop(servers: Servers, database: Database) -> None
     assert line.detail == {"server": "", "why": "idle"}
 
 
+def test_whether_a_server_works_is_only_known_while_somebody_looks(servers: Servers) -> None:
+    """What the broker of accelerators asks: of whom nobody knows, nothing is said."""
+    both = ["minji", "jisu"]
+    assert servers.working(both, at(0)) == {}
+    look(servers, 1, 0)
+    assert servers.working(both, at(2)) == {"minji": False}
+    assert servers.working([], at(2)) == {}
+    servers.busy("minji", "", True, "kernel", at(2))
+    look(servers, 3, 0)
+    assert servers.working(both, at(4)) == {"minji": True}
+    # it repeats it every minute; without, it has ended
+    look(servers, 5, 0)
+    assert servers.working(both, at(5)) == {"minji": False}
+    servers.busy("minji", "", True, "accelerator", at(6))
+    servers.busy("minji", "", False, "", at(7))
+    look(servers, 7, 0)
+    assert servers.working(both, at(7)) == {"minji": False}
+    # nobody has looked for longer than a few rounds
+    assert servers.working(both, at(11)) == {}
+
+
 def test_an_extension_counts_also_when_a_round_has_begun(
     servers: Servers, database: Database
 ) -> None:

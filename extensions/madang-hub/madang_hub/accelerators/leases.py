@@ -60,6 +60,8 @@ class Why(Enum):
     RELEASED = "released"
     """Given back: by its person, or because the server stopped."""
     OVER = "over"
+    IDLE = "idle"
+    """Nothing ran on it for long, and somebody waited for it."""
     ILL = "ill"
     """A slot of it fell ill; what was left of its time is asked for again."""
     VANISHED = "vanished"

@@ -21,6 +21,8 @@ class Policy:
         every: ... with every so-many-th grant, and at least 1.
         gap: a request for which classes leave no room within this time gets no turn.
         half_life: after which use counts half, as Slurm's ``PriorityDecayHalfLife``.
+        idle: after how long an accelerator that does nothing is warned about; 0: never.
+        grace: how long after that, and while somebody waits for it, it goes back.
         on_cpu: whether a server whose lease is over is started again without an accelerator.
         weights: what a second of a model, or else of a kind, counts; 1 where neither is named.
     """
@@ -33,6 +35,8 @@ class Policy:
     every: int = 4
     gap: int = 24 * 3600
     half_life: int = 7 * 24 * 3600
+    idle: int = 30 * 60
+    grace: int = 10 * 60
     on_cpu: bool = False
     weights: Mapping[str, float] = field(default_factory=dict)
 

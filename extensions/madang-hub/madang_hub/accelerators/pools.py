@@ -220,6 +220,14 @@ class Scene:
         over = max(self.busy[slot] for slot in lease.slots)
         return pools[0].room_after(over, lease.request.count)
 
+    def wanted(self, leases: Iterable[Lease], line: Iterable[Request]) -> frozenset[str]:
+        """The ids of those of ``leases`` that hold a slot which one of ``line`` could use."""
+        wants = {want_of(request) for request in line}
+        sought = {id(pool) for pool in self.pools if any(pool.fits(want) for want in wants)}
+        return frozenset(
+            x.id for x in leases if any(id(self.pool_of.get(s)) in sought for s in x.slots)
+        )
+
 
 def want_of(request: Request) -> Want:
     return (request.kind, request.model, request.memory, request.shared, request.count)

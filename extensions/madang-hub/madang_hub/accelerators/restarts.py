@@ -13,7 +13,7 @@ from enum import Enum
 from madang_hub.accelerators.leases import Lease, State, Why
 from madang_hub.accelerators.policy import Policy
 
-BY_US = frozenset({Why.RELEASED, Why.OVER})
+BY_US = frozenset({Why.RELEASED, Why.OVER, Why.IDLE})
 """The ends after which a server comes back. Not when an accelerator fell ill: the rest of that time is asked
 for again, and the server is started with the next one."""
 

@@ -19,7 +19,7 @@ from madang_hub.accelerators.estimate import Estimate, estimate
 from madang_hub.accelerators.leases import HELD, OPEN, Lease, Policy, Request, State, Why
 from madang_hub.accelerators.ledger import Event, What
 from madang_hub.accelerators.notes import Notes
-from madang_hub.accelerators.pools import Fleet, Reservation, pools_at, want_of
+from madang_hub.accelerators.pools import Fleet, Reservation, pools_at
 from madang_hub.accelerators.queue import decide
 from madang_hub.accelerators.reconcile import Action, Do
 from madang_hub.accelerators.tables import (
@@ -192,13 +192,7 @@ class Leases(Notes):
             known = select(db, LEASES.c.state.in_(names(OPEN)))
             held = [x for x in known if x.state is not State.QUEUED]
             scene = pools_at(now, _without_drained(db, fleet), held, classes, self._policy)
-            mine = [p for s in lease.slots if (p := scene.pool_of.get(s)) is not None]
-            waited_for = any(
-                pool.fits(want_of(x.request))
-                for x in known
-                if x.state is State.QUEUED and x.request.team not in barred
-                for pool in mine
-            )
+            waited_for = bool(scene.wanted([lease], _in_line(known, barred)))
             until = scene.free_until(lease)
             after = rules.extend(
                 lease,
@@ -212,6 +206,19 @@ class Leases(Notes):
             return after
 
         return self._change(work)
+
+    def wanted(self, now: int, fleet: Fleet, barred: Collection[str] = ()) -> frozenset[str]:
+        """The ids of active leases that hold a slot which somebody in line could use."""
+        with self._database.transaction() as db:
+            known = select(db, LEASES.c.state.in_(names(OPEN)))
+            offered = _without_drained(db, fleet)
+        line = _in_line(known, barred)
+        if not line:
+            return frozenset()
+        scene = pools_at(
+            now, offered, [x for x in known if x.state is not State.QUEUED], (), self._policy
+        )
+        return scene.wanted([x for x in known if x.state is State.ACTIVE], line)
 
     def release(
         self, identity: str, now: int, why: Why = Why.RELEASED, *, person: str = ""
@@ -332,6 +339,11 @@ def _owned(db: sa.Connection, identity: str, person: str = "") -> Lease:
     if person and lease.request.person != person:
         raise rules.NotYoursError(N_("This accelerator is kept for somebody else."))
     return lease
+
+
+def _in_line(known: Iterable[Lease], barred: Collection[str]) -> list[Request]:
+    """What those ask for who wait and may be served."""
+    return [x.request for x in known if x.state is State.QUEUED and x.request.team not in barred]
 
 
 def _acted(action: Action, lease: Lease, last_seen: int, now: int) -> Lease:

@@ -9,7 +9,7 @@ server and writes only what changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -156,6 +156,21 @@ class Servers:
             update = update.where(_servers.c.busy_why != "").values(busy_at=now, busy_why="")
         with self._database.transaction() as db:
             db.execute(update)
+
+    def working(self, people: Collection[str], now: datetime) -> dict[str, bool]:
+        """Whether a kernel, a terminal or a device works in the default servers of ``people``, as those said.
+
+        Of a server that nobody has looked at lately nothing is known: it is not in the answer. A report that
+        comes before the first look is dropped.
+        """
+        query = sa.select(_servers).where(_servers.c.person.in_(people), _servers.c.server == "")
+        with self._database.transaction() as db:
+            rows = [(r["person"], _row(r)) for r in db.execute(query).mappings()]
+        return {
+            person: idle.busy(row.kept, now)
+            for person, row in rows
+            if row.kept.seen is not None and now - row.kept.seen <= self._stale
+        }
 
     # ---- for those who look after servers ---------------------------------------------------
 

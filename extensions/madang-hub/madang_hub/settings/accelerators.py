@@ -58,11 +58,31 @@ class AcceleratorSettings(Group):
     accelerator_after: Annotated[
         Literal["stop", "cpu"],
         Field(
-            description="What happens to a server when its accelerator is given back or its time is over. "
+            description="What happens to a server when its accelerator is given back, its time is over, or it "
+            "lay idle. "
             "`stop`: it is stopped. `cpu`: it is stopped, and started again without an accelerator in the same "
             "environment and size. A running kernel is lost either way: a container cannot lose a device."
         ),
     ] = "stop"
+    accelerator_idle_minutes: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10080,
+            description="Minutes without any use after which the person of an accelerator is warned, and it "
+            "goes back if somebody waits for it. A kernel or terminal that works counts as use, and so does "
+            "what nobody can tell. 0: never. The default is longer than a look at results or a short break, "
+            "and shorter than a lunch.",
+        ),
+    ] = 30
+    accelerator_idle_grace_minutes: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=1440,
+            description="Minutes between that warning and the end, counted while somebody waits.",
+        ),
+    ] = 10
     accelerator_ill_seconds: Annotated[
         int,
         Field(

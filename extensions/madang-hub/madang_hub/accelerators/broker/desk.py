@@ -17,6 +17,7 @@ from madang_hub.accelerators.broker.policy import HOUR, Limits
 from madang_hub.accelerators.broker.watch import ill_since, lasting
 from madang_hub.accelerators.broker.wishes import WishError, check_there
 from madang_hub.accelerators.estimate import Estimate
+from madang_hub.accelerators.idle import Notice, Stretch, follow_all, goes_back, look, notice
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import (
     HELD,
@@ -25,11 +26,13 @@ from madang_hub.accelerators.leases import (
     Request,
     State,
     StateError,
+    Why,
 )
 from madang_hub.accelerators.ledger import Allowance, Budget
 from madang_hub.accelerators.pools import Fleet, Reservation
 from madang_hub.accelerators.reconcile import Container, Do, Findings, reconcile
 from madang_hub.accelerators.reserving import Need, check, coming, following, horizon
+from madang_hub.accelerators.slots import Use
 from madang_hub.accelerators.store import Leases
 from madang_hub.people.timetable import Timetable
 from madang_hub.web.i18n import N_
@@ -38,6 +41,10 @@ BEAT = 60
 """Seconds between two beats of the ledger."""
 REMEMBERED = 24 * 3600
 """Seconds for which a person is shown a lease that ended."""
+
+
+def _nobody_says(people: Collection[str], now: int) -> Mapping[str, bool]:
+    return {}
 
 
 def _no_timetables(teams: Collection[str]) -> Mapping[str, Timetable]:
@@ -56,6 +63,8 @@ class Desk:
         ill_seconds: how long a slot must be ill before its lease ends.
         helpers: names of who can grant a team more.
         timetables: of the classes named; others are not in the answer.
+        servers_work: whether the servers of the people named work on something at a moment; of whom nobody
+            says are not in the answer.
     """
 
     leases: Leases
@@ -68,7 +77,11 @@ class Desk:
     occupied: frozenset[str] = frozenset()
     engine_answers: bool = False
     timetables: Callable[[Collection[str]], Mapping[str, Timetable]] = _no_timetables
+    servers_work: Callable[[Collection[str], int], Mapping[str, bool]] = _nobody_says
     _ill: dict[str, int] = field(default_factory=dict)
+    _idle: Mapping[str, Stretch] = field(default_factory=dict)
+    _taken: int = 0
+    _followed: int = 0
     _beat: int = 0
 
     @property
@@ -158,7 +171,7 @@ class Desk:
         Raises:
             LeaseError: see :func:`.leases.extend`.
         """
-        return self.leases.extend(
+        longer = self.leases.extend(
             identity,
             person,
             seconds,
@@ -167,6 +180,9 @@ class Desk:
             classes=self.classes(now),
             barred=self._barred(now),
         )
+        # its person is there, and wants it
+        self._idle = {k: v for k, v in self._idle.items() if k != identity}
+        return longer
 
     def own(self, identity: str, person: str) -> Lease | None:
         """The lease with this id, if it is this person's."""
@@ -221,11 +237,46 @@ class Desk:
 
     def looked(self, inventory: Inventory, now: int) -> list[tuple[Lease, Lease | None]]:
         """There is a new inventory: end the leases of slots that stay ill, and ask for the rest again."""
-        self.inventory = inventory
+        self.inventory, self._taken = inventory, now
         held = {slot for x in self._open() if x.state in HELD for slot in x.slots}
         self._ill = ill_since(self._ill, inventory, held, now)
         broken = lasting(self._ill, now, self.ill_seconds) & held
         return self.leases.fell_ill(broken, now) if broken else []
+
+    def find_idle(self, now: int, reports_arrive: bool) -> list[Lease]:
+        """Follow what the leases' accelerators do, and end those that lay idle for others to use.
+
+        Once for each inventory, and nothing ends while nobody says which servers there are.
+
+        Args:
+            reports_arrive: whether a server that works could have said so.
+        """
+        if not self.policy.idle or self._taken == self._followed:
+            return []
+        self._followed = at = self._taken
+        held = [x for x in self._open() if x.state is State.ACTIVE and x.container]
+        people = {x.request.person for x in held}
+        works = self.servers_work(people, now) if people and reports_arrive else {}
+        uses = self.inventory.use
+        samples = {
+            x.id: look((uses.get(s, Use()) for s in x.slots), works.get(x.request.person))
+            for x in held
+        }
+        wanted = self.leases.wanted(now, self.fleet, self._barred(now))
+        self._idle = follow_all(self._idle, samples, wanted, at, self.policy)
+        if not self.engine_answers:
+            return []
+        return [
+            self.leases.release(x.id, now, Why.IDLE)
+            for x in held
+            if goes_back(self._idle.get(x.id), at, self.policy)
+        ]
+
+    def idle(self, lease: Lease) -> Notice | None:
+        """What the person of ``lease`` is told about its idle accelerator."""
+        if lease.state is not State.ACTIVE:
+            return None
+        return notice(self._idle.get(lease.id), self.policy)
 
     def listed(self, containers: Collection[Container], listed: int, now: int) -> Findings:
         """There is a complete listing, begun at ``listed``: note what follows, and that it was made."""

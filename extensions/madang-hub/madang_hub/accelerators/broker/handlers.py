@@ -77,7 +77,7 @@ class Asked(SignedIn):
         """A lease of this person as JSON has it, with its place in line."""
         desk = self.parts.desk
         estimate = await self.parts.work(desk.estimate, lease, self.parts.seconds())
-        return views.lease_model(lease, estimate, desk.inventory, desk.policy)
+        return views.lease_model(lease, estimate, desk.inventory, desk.policy, desk.idle(lease))
 
     async def own(self, identity: str) -> Lease:
         """The lease with this id.

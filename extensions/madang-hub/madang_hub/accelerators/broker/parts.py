@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment as Jinja
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from madang_hub.accelerators.broker.containers import EngineContainers
 from madang_hub.accelerators.broker.desk import Desk
@@ -28,10 +29,11 @@ from madang_hub.people.audit import Audit
 from madang_hub.people.classes import Classes
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory
+from madang_hub.people.servers import Servers
 from madang_hub.people.service.hub import Hub
 from madang_hub.people.service.parts import templates, utc_now
 from madang_hub.people.timetable import Timetable
-from madang_hub.places import Places
+from madang_hub.places import PEOPLE_PREFIX, Places
 from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf, shelf_of
 
@@ -41,12 +43,17 @@ UNDER = "MADANG_DEVICES_UNDER"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+async def _unknown() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Parts:
     """One per process, in Tornado's settings as ``parts``.
 
     Attributes:
         take: the inventory of now, given the last; blocks.
+        reports_arrive: whether servers can say that something runs in them.
         worker: one thread, the only one that uses ``desk``.
     """
 
@@ -61,6 +68,7 @@ class Parts:
     desk: Desk
     take: Callable[[Inventory | None], Inventory]
     now: Callable[[], datetime] = utc_now
+    reports_arrive: Callable[[], Awaitable[bool]] = _unknown
     worker: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "desk"))
 
     def seconds(self) -> int:
@@ -89,6 +97,11 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
     def timetables(names: Collection[str]) -> Mapping[str, Timetable]:
         return classes.timetables([t for t in directory.teams() if t.is_class and t.name in names])
 
+    servers = Servers(database, settings)
+
+    def servers_work(people: Collection[str], now: int) -> Mapping[str, bool]:
+        return servers.working(people, datetime.fromtimestamp(now, UTC))
+
     desk = Desk(
         Leases(database, policy),
         policy,
@@ -97,7 +110,18 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         settings.accelerator_ill_seconds,
         helpers,
         timetables=timetables,
+        servers_work=servers_work,
     )
+
+    async def reports_arrive() -> bool:
+        """Servers report to the people service."""
+        try:
+            health = f"{places.people_url}{PEOPLE_PREFIX}health"
+            await AsyncHTTPClient().fetch(health, request_timeout=2)
+        except (HTTPClientError, OSError):
+            return False
+        return True
+
     folders = chosen(settings.accelerator_cdi)
     servers = EngineContainers(hub, places.broker_socket)
     return Parts(
@@ -111,4 +135,5 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         engine=servers if places.mode == "server" else HubServers(hub),
         desk=desk,
         take=Sources(root, folders, under=Path(os.environ.get(UNDER, "/"))).take,
+        reports_arrive=reports_arrive,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from madang_hub.accelerators.leases import Policy
 from madang_hub.settings.accelerators import AcceleratorSettings
 
-HOUR = 3600
+MINUTE, HOUR = 60, 3600
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def policy_of(settings: AcceleratorSettings) -> Policy:
         patience=round(settings.accelerator_patience_hours * HOUR),
         every=settings.accelerator_turn_every,
         half_life=round(settings.accelerator_half_life_days * 24 * HOUR),
+        idle=round(settings.accelerator_idle_minutes * MINUTE),
+        grace=round(settings.accelerator_idle_grace_minutes * MINUTE),
         on_cpu=settings.accelerator_after == "cpu",
         weights=dict(settings.accelerator_weights),
     )

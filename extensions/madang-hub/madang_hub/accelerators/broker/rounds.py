@@ -25,7 +25,7 @@ SOON = 1.0
 
 
 class Rounds:
-    """The inventory, the containers, the line and the starts, in this order."""
+    """The inventory, the containers, what lies idle, the line and the starts, in this order."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -37,6 +37,7 @@ class Rounds:
             {
                 "inventory": self.look,
                 "containers": self.compare,
+                "idle": self.end_idle,
                 "line": self.advance,
                 "starts": self.start,
                 "restarts": self.bring_back,
@@ -114,6 +115,14 @@ class Rounds:
                 restart = Restart(user.name, lease.id, environment, size, parts.seconds())
                 await parts.work(parts.desk.leases.restart_later, restart)
         await parts.engine.stop(container)
+
+    async def end_idle(self, now: datetime) -> None:
+        """End the leases of accelerators that lay idle for long while somebody waits."""
+        parts = self._parts
+        arrive = await parts.reports_arrive()
+        for lease in await parts.work(parts.desk.find_idle, parts.seconds(), arrive):
+            log.info("lease %s: idle, and somebody waits", lease.id)
+            self.wake()
 
     async def advance(self, now: datetime) -> None:
         """End what is over and serve the line."""

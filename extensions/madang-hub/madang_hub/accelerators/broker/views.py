@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from madang_hub.accelerators.estimate import Estimate
+from madang_hub.accelerators.idle import Notice
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import HELD, Lease, Policy, State
 from madang_hub.accelerators.ledger import Budget
@@ -85,7 +86,11 @@ def shown_state(lease: Lease) -> str:
 
 
 def lease_model(
-    lease: Lease, estimate: Estimate | None, inventory: Inventory, policy: Policy
+    lease: Lease,
+    estimate: Estimate | None,
+    inventory: Inventory,
+    policy: Policy,
+    idle: Notice | None = None,
 ) -> dict[str, Any]:
     """A lease as its person sees it."""
     request = lease.request
@@ -117,6 +122,8 @@ def lease_model(
         "soonest": moment(estimate.soonest) if estimate else None,
         "latest": moment(estimate.latest) if estimate else None,
         "why_no_estimate": estimate.why.value if estimate and estimate.why else None,
+        "idle_since": moment(idle.since) if idle else None,
+        "idle_until": moment(idle.until) if idle else None,
         "slots": [_slot(slots.get(slot), slot) for slot in lease.slots],
         "device": _devices(lease, inventory) if lease.state is State.ACTIVE else [],
     }
