@@ -30,6 +30,7 @@ LAB = ROOT / "build" / "env" / "lab" / "bin"
 WORDS: dict[Language, dict[str, str]] = {
     "ko": {
         "in line": "가속기 대기 1번째",
+        "tab": "가속기 차례",
         "turn": "가속기 차례가 됐습니다(H100).",
         "take": "받기",
         "restarts": "받으면 서버를 다시 시작합니다. 열린 문서는 먼저 저장하지만",
@@ -44,6 +45,7 @@ WORDS: dict[Language, dict[str, str]] = {
     },
     "en": {
         "in line": "Accelerator: place 1 in line",
+        "tab": "Your turn for an accelerator",
         "turn": "It is your turn for an accelerator (H100).",
         "take": "Take it",
         "restarts": "To take it, your server is started again. Open documents are saved before",
@@ -129,10 +131,22 @@ def press(person: Visitor, key: str) -> None:
     person.page.get_by_role("dialog").get_by_role("button", name=word(person, key)).click()
 
 
+def look_away(person: Visitor) -> None:
+    """Another tab of the browser is in front: this page asks for nothing by itself."""
+    page = person.page
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    person.look()
+
+
 def take(person: Visitor) -> None:
-    """By the notice; JupyterLab comes back by itself, with the accelerator."""
+    """By the notice, for which the page of somebody who looks elsewhere is called; JupyterLab comes back by
+    itself, with the accelerator."""
     page, turn = person.page, person.notice(word(person, "turn"))
-    person.soon(lambda ms: expect(turn).to_be_visible(timeout=ms))
+    expect(page).to_have_title(word(person, "tab"), timeout=COMING_MS)
+    page.evaluate("delete document.hidden")
+    person.look()
+    expect(page).not_to_have_title(word(person, "tab"))
+    expect(turn).to_be_visible()
     person.picture("turn", full_page=False)
     turn.get_by_role("button", name=word(person, "take")).click()
     dialog = page.get_by_role("dialog")
@@ -172,6 +186,7 @@ def test_a_turn_is_taken_and_extended(lending: Lending, visit: Visit) -> None:
     person.file("notes.txt").dblclick()
     page.locator(".cm-content").click()
     page.keyboard.type("not saved by hand")
+    look_away(person)
     assert lending.step("dan", others, "give-back").ok
     take(person)
     assert lending.request("ann", mine)["state"] == "active"
@@ -222,6 +237,7 @@ def test_a_device_fails_and_what_replaces_it_is_given_back(lending: Lending, vis
     ):
         failed.get_by_role("button", name=word(person, "got it")).click()
 
+    look_away(person)
     lending.machine.has(gpu())
     take(person)
     # said once, also after the page came anew

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madang_lab import accelerator, lending, service
+from madang_lab import accelerator, herald, lending, service
 from madang_lab.accelerator import Gpu
 
 GIB = 2**30
@@ -227,3 +227,50 @@ async def test_the_driver_is_asked_where_the_broker_is_silent(
     assert [(one["id"], one["utilisation"]) for one in found["devices"]] == [(GPU, 42)]
     # all tabs together ask the driver once
     assert (tmp_path / "log").read_text() == "asked\n"
+
+
+# ---- pages that nobody looks at -----------------------------------------------------------
+
+
+class Bus:
+    """Jupyter Server's event bus."""
+
+    def __init__(self) -> None:
+        self.schemas: list[str] = []
+        self.said: list[dict[str, Any]] = []
+
+    def register_event_schema(self, schema: dict[str, Any]) -> None:
+        self.schemas.append(schema["$id"])
+
+    def emit(self, *, schema_id: str, data: dict[str, Any]) -> None:
+        assert schema_id in self.schemas
+        self.said.append(data)
+
+
+async def test_pages_are_called_once_for_each_change_and_told_nothing_else() -> None:
+    asked, bus = broker(), Bus()
+    called = herald.Herald(bus, asked)
+
+    async def look(status: int, *leases: dict[str, Any]) -> int:
+        asked.says = status, {**OVERVIEW, "requests": list(leases)}
+        asked.forget()
+        before = len(bus.said)
+        await called.look()
+        return len(bus.said) - before
+
+    queued = {**LEASE, "state": "queued", "ends": None}
+    # nothing is known to be asked for: nothing is asked, so a page has to find it out
+    asked.says = 200, OVERVIEW
+    await called.look()
+    assert asked._asked == float("-inf")
+    assert await asked.again(200, {**OVERVIEW, "requests": [queued]})
+    assert await look(200, queued) == 0
+    assert await look(200, queued) == 0
+    assert await look(503, queued) == 0
+    asked._failures = 0
+    assert await look(200, {**queued, "state": "granted"}) == 1
+    assert await look(200, {**queued, "state": "granted"}) == 0
+    assert await look(200, LEASE) == 1
+    assert await look(200, {**LEASE, "idle_until": "2026-11-27T10:45:00+00:00"}) == 1
+    assert await look(200, {**LEASE, "state": "ended"}) == 1
+    assert bus.said == [{}] * 4

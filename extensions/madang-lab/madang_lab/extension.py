@@ -1,4 +1,4 @@
-"""What is added to a user server: routes below ``/madang`` and the report of what runs."""
+"""What is added to a user server: routes below ``/madang``, the report of what runs, news of accelerators."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def load(serverapp: Any) -> None:
     """Jupyter Server's hook; the event loop is there but does not run yet."""
     people = people_of(os.environ)
     serverapp.web_app.settings["madang_people"] = people
-    serverapp.web_app.settings["madang_lending"] = lending_of(os.environ)
+    lending = lending_of(os.environ)
+    serverapp.web_app.settings["madang_lending"] = lending
     # the page sees by it that it is another run of the server that answers
     serverapp.web_app.settings["madang_run"] = secrets.token_hex(8)
     serverapp.web_app.settings["madang_tracking"] = tracking_of(os.environ)
@@ -62,3 +63,8 @@ def load(serverapp: Any) -> None:
 
         reporter = Reporter(serverapp, people)
         PeriodicCallback(reporter.report, REPORT_EVERY * 1000, jitter=0.2).start()
+    if lending is not None:
+        from madang_lab.herald import EVERY, Herald
+
+        herald = Herald(serverapp.event_logger, lending)
+        PeriodicCallback(herald.look, EVERY * 1000, jitter=0.2).start()

@@ -44,6 +44,9 @@ class Lending(Service):
 
     Args:
         lease: the id of the lease with which this server was started; "" without one, None: not known.
+
+    Attributes:
+        expected: whether something is known to be lent or asked for.
     """
 
     def __init__(self, url: str, token: str, lease: str | None = None) -> None:
@@ -51,7 +54,7 @@ class Lending(Service):
         super().__init__(url, token, "api/", overview, REFUSALS | {403})
         self._lease = lease
         self._page = urlsplit(url).path + "/"
-        self._expected = bool(lease)
+        self.expected = bool(lease)
         self._was_there = False
         self._gpus: list[Gpu] = []
         self._looked = float("-inf")
@@ -68,14 +71,14 @@ class Lending(Service):
             # who was there once is away
             if error.status in ABSENT and not self._was_there:
                 return None
-            shown = await self._driver() if self._expected else []
+            shown = await self._driver() if self.expected else []
             return {
                 "state": "away",
-                "expected": self._expected,
+                "expected": self.expected,
                 "devices": [{**asdict(one), "health": ""} for one in shown],
             }
         self._was_there = True
-        self._expected = any(one["state"] in OPEN for one in found["leases"])
+        self.expected = any(one["state"] in OPEN for one in found["leases"])
         gpus = await self._driver() if _silent(found["leases"]) else []
         leases = [
             {

@@ -1,8 +1,9 @@
 /**
- * The server part below `madang/`; its state is asked every half minute while the page is looked at.
+ * The server part below `madang/`; its state is asked every half minute while the page is looked at, and when the
+ * server calls.
  */
 import { URLExt } from '@jupyterlab/coreutils';
-import { ServerConnection } from '@jupyterlab/services';
+import { type Event, ServerConnection } from '@jupyterlab/services';
 import { Poll } from '@lumino/polling';
 import { type ISignal, Signal } from '@lumino/signaling';
 
@@ -11,6 +12,8 @@ import type { IStatus } from './model';
 
 const EVERY = 30_000;
 const LONGEST_WAIT = 300_000;
+/** What the server part calls its event (`madang_lab/herald.py`). */
+const NEWS = 'https://madang.invalid/events/lending';
 
 /** The service that was asked said no, or nothing; `message` is for the person and may be empty. */
 export class RefusedError extends Error {}
@@ -53,8 +56,11 @@ export interface IKnown {
 }
 
 export class Watch {
-  /** @param language - the page's language, in which refusals are worded */
-  constructor(language: string) {
+  /**
+   * @param language - the page's language, in which refusals are worded
+   * @param events - what the server calls pages for, also those that nobody looks at
+   */
+  constructor(language: string, events: Event.IManager) {
     this._language = language;
     this._poll = new Poll({
       name: 'madang-lab:status',
@@ -66,6 +72,12 @@ export class Watch {
     this._poll.ticked.connect((_, state) => {
       if (state.phase === 'rejected') {
         this._lose();
+      }
+    });
+    events.stream.connect((_, event) => {
+      if (event.schema_id === NEWS) {
+        // not the poll: it stands by while the page is hidden
+        void this._ask('GET', 'status').catch(() => undefined);
       }
     });
     document.addEventListener('visibilitychange', () => {

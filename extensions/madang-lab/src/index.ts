@@ -58,7 +58,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const trans = languages.load('madang_lab');
     const locale = tag(languages.languageCode);
     const words = new Words(trans, locale);
-    const watch = new Watch(locale);
+    const watch = new Watch(locale, app.serviceManager.events);
     const extend = async (): Promise<void> => {
       await app.commands.execute(EXTEND);
     };

@@ -45,9 +45,32 @@ export class LeaseNotices {
       }
     }
     const done = new Set([...this.told.ids(), ...this._shown.values()]);
-    for (const one of now.filter(notice => !done.has(notice.key))) {
+    const fresh = now.filter(notice => !done.has(notice.key));
+    for (const one of fresh) {
       this._shown.set(this._notify(one, lending), one.key);
     }
+    if (fresh.length && document.hidden) {
+      this._call(this.words.alarm(known));
+    }
+  }
+
+  /** Nobody looks at this page: its tab says it, until somebody does. */
+  private _call(words: string): void {
+    if (words === '') {
+      return;
+    }
+    if (this._title === null) {
+      this._title = document.title;
+      const back = (): void => {
+        if (!document.hidden && this._title !== null) {
+          document.removeEventListener('visibilitychange', back);
+          document.title = this._title;
+          this._title = null;
+        }
+      };
+      document.addEventListener('visibilitychange', back);
+    }
+    document.title = words;
   }
 
   private _notify(one: IDue, lending: ILendingOn): string {
@@ -100,4 +123,6 @@ export class LeaseNotices {
 
   /** JupyterLab's id of the notice, and what it is about. */
   private readonly _shown = new Map<string, string>();
+  /** What the tab was called before; null while it is called so. */
+  private _title: string | null = null;
 }
