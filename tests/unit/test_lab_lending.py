@@ -159,7 +159,7 @@ def test_the_broker_goes_before_the_driver_and_devices_do_not_mix() -> None:
 class Broker(lending.Lending):
     """Asked without a network: ``says`` is the next answer."""
 
-    says: tuple[int, object] = (200, OVERVIEW)
+    says: tuple[int, Any] = (200, OVERVIEW)
 
     async def ask(self, *words: Any) -> object:
         self.forget()  # the next question is not answered from memory
@@ -271,6 +271,11 @@ async def test_pages_are_called_once_for_each_change_and_told_nothing_else() -> 
     assert await look(200, {**queued, "state": "granted"}) == 1
     assert await look(200, {**queued, "state": "granted"}) == 0
     assert await look(200, LEASE) == 1
+    assert await look(200, {**LEASE, "ends": "2026-11-27T10:40:01+00:00"}) == 1
+    asked.says = 200, {"now": "2026-11-27T10:30:01+00:00", "requests": asked.says[1]["requests"]}
+    asked.forget()
+    await called.look()
+    assert len(bus.said) == 4, "the end is near"
     assert await look(200, {**LEASE, "idle_until": "2026-11-27T10:45:00+00:00"}) == 1
     assert await look(200, {**LEASE, "state": "ended"}) == 1
-    assert bus.said == [{}] * 4
+    assert bus.said == [{}] * 6

@@ -6,6 +6,8 @@ be taken within minutes. So this process asks, and says on Jupyter Server's even
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 EVERY = 15.0
@@ -22,11 +24,26 @@ SCHEMA = {
 }
 
 
-def news(state: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What is worth calling for: requests that come, go, or change their state or their end."""
+NEAR = (600, 120)
+"""Seconds before the end from which on it is said, and said again; ``src/lending.ts`` has the same."""
+
+
+def news(state: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """What is worth calling for: requests that come or go, or change their state or end, and an end that is
+    near."""
     return [
-        (one["id"], one["state"], one["idle_until"] or one["ends"] or "") for one in state["leases"]
+        (one["id"], one["state"], one["ends"], one["idle_until"], _near(one["ends"], state["now"]))
+        for one in state["leases"]
     ]
+
+
+def _near(ends: str | None, now: str) -> int:
+    """How many of :data:`NEAR` have been reached; 0 as well where there is no end."""
+    try:
+        left = (datetime.fromisoformat(ends or "") - datetime.fromisoformat(now)).total_seconds()
+    except (ValueError, TypeError):  # no times, or only one of them with a zone
+        return 0
+    return sum(left <= seconds for seconds in NEAR)
 
 
 class Herald:
@@ -35,7 +52,7 @@ class Herald:
     def __init__(self, logger: Any, lending: Any) -> None:
         logger.register_event_schema(SCHEMA)
         self._logger, self._lending = logger, lending
-        self._last: list[tuple[str, str, str]] | None = None
+        self._last: list[tuple[object, ...]] | None = None
 
     async def look(self) -> None:
         """One round. Nothing is asked while nothing is known to be lent or asked for: pages find that out."""

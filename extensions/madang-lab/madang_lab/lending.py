@@ -98,6 +98,8 @@ class Lending(Service):
         Raises:
             AwayError, RefusedError: it stays as it was.
         """
+        # after a refusal too: what was known before is no longer so
+        self.forget()
         await self.ask("POST", f"api/requests/{identity}/{what}", body, language)
         self.forget()
 

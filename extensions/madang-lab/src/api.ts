@@ -123,6 +123,11 @@ export class Watch {
     await this._ask('POST', `leases/${encodeURIComponent(id)}/${what}`, body);
   }
 
+  /** Ask now. */
+  async look(): Promise<void> {
+    await this._poll.refresh();
+  }
+
   /** Ask no more by itself, while the server is started again. */
   async rest(): Promise<void> {
     await this._poll.stop();

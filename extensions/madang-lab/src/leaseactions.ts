@@ -41,7 +41,7 @@ export class LeaseActions {
     const sure = await this._ask(
       this.trans.__('Give the accelerator back?'),
       [this.words.after(lending), this.words.lost],
-      this.trans.__('Give it back')
+      Dialog.warnButton({ label: this.trans.__('Give it back') })
     );
     const run = this.watch.known?.status.run ?? '';
     if (!sure || !(await this.saveAll()) || !(await this._step(lease, 'give-back'))) {
@@ -57,7 +57,7 @@ export class LeaseActions {
     const sure = await this._ask(
       this.trans.__('Take the accelerator?'),
       [this.words.turn(lease), this.words.restart],
-      this.trans.__('Take it')
+      Dialog.okButton({ label: this.trans.__('Take it') })
     );
     const run = this.watch.known?.status.run ?? '';
     if (!sure || !(await this.saveAll()) || !(await this._step(lease, 'take'))) {
@@ -82,7 +82,7 @@ export class LeaseActions {
           ? this.trans.__('It goes to the next in line. You can ask again, at the end of the line.')
           : this.trans.__('Your place is lost. You can ask again, at the end of the line.')
       ],
-      this.trans.__('Leave')
+      Dialog.warnButton({ label: this.trans.__('Leave') })
     );
     if (sure && (await this._step(lease, 'leave'))) {
       Notification.success(this.trans.__('You are out of the line.'), { autoClose: 5000 });
@@ -114,6 +114,7 @@ export class LeaseActions {
       return true;
     } catch (error) {
       const said = error instanceof RefusedError ? error.message : '';
+      void this.watch.look();
       Notification.error(said || this.trans.__('That could not be done. Try again in a moment.'), {
         autoClose: false,
         // another environment or another time can be chosen there
@@ -133,7 +134,7 @@ export class LeaseActions {
     return [{ label, callback: () => void window.open(page, '_blank', 'noopener') }];
   }
 
-  private async _ask(title: string, sentences: string[], yes: string): Promise<boolean> {
+  private async _ask(title: string, sentences: string[], yes: Dialog.IButton): Promise<boolean> {
     const body = new Widget();
     body.addClass('madang-Lease');
     for (const sentence of sentences) {
@@ -144,10 +145,9 @@ export class LeaseActions {
     const { button } = await showDialog({
       title,
       body,
-      buttons: [
-        Dialog.cancelButton({ label: this.trans.__('Cancel') }),
-        Dialog.warnButton({ label: yes })
-      ]
+      buttons: [Dialog.cancelButton({ label: this.trans.__('Cancel') }), yes],
+      // Enter does what harms nobody
+      defaultButton: yes.displayType === 'warn' ? 0 : 1
     });
     return button.accept;
   }

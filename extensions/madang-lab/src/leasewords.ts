@@ -127,6 +127,12 @@ export class LeaseWords {
     const found: [string, string][] = [];
     const model = lease.model || lease.kind;
     found.push([this.trans.__('Device'), several(lease.count, model)]);
+    if (lease.shared > 1) {
+      found.push([
+        this.trans.__('Shared'),
+        this.trans.__('by at most %1 people of your team', lease.shared)
+      ]);
+    }
     if (lease.state === 'active') {
       found.push(...this._uses(lease.devices));
     }
