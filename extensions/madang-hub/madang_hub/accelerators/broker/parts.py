@@ -123,7 +123,7 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         return True
 
     folders = chosen(settings.accelerator_cdi)
-    servers = EngineContainers(hub, places.broker_socket)
+    containers = EngineContainers(hub, places.broker_socket)
     return Parts(
         settings=settings,
         directory=directory,
@@ -132,7 +132,7 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         zone=zone,
         shelf=shelf_of(places, catalog, database),
         hub=hub,
-        engine=servers if places.mode == "server" else HubServers(hub),
+        engine=containers if places.mode == "server" else HubServers(hub),
         desk=desk,
         take=Sources(root, folders, under=Path(os.environ.get(UNDER, "/"))).take,
         reports_arrive=reports_arrive,
