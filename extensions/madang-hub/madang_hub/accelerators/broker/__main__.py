@@ -6,7 +6,6 @@ In embedded mode the Hub starts it and tells it where; in server mode it is a pa
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -19,12 +18,10 @@ from tornado.httpserver import HTTPServer
 from madang_hub.accelerators.broker.app import application
 from madang_hub.accelerators.broker.parts import assemble
 from madang_hub.accelerators.broker.rounds import Rounds
-from madang_hub.accelerators.broker.scopes import ACCESS
 from madang_hub.people.database import Database
 from madang_hub.people.service.base import sign_in
 from madang_hub.people.service.hub import Hub
 from madang_hub.people.service.process import listen, orphaned, say
-from madang_hub.permissions import ACCELERATORS_ON_BEHALF
 from madang_hub.places import ACCELERATOR_PREFIX, ACCELERATOR_SERVICE, Mode, Places, read_secret
 from madang_hub.settings import Settings
 from madang_hub.shelf.offered import offered
@@ -34,18 +31,15 @@ BODY_BYTES = 64 * 2**10
 
 
 def of_the_hub(places: Places) -> dict[str, str]:
-    """What the Hub tells a service that it starts, for a part of its own: JupyterHub's own variables."""
+    """What the Hub tells a service that it starts, and a part of the stack must find out by itself.
+
+    The rest is in ``docker-compose.yml``: JupyterHub reads some of its variables as soon as it is imported.
+    """
     public = places.settings.public_url
     return {
         "JUPYTERHUB_SERVICE_NAME": ACCELERATOR_SERVICE,
-        "JUPYTERHUB_SERVICE_PREFIX": ACCELERATOR_PREFIX,
         "JUPYTERHUB_SERVICE_URL": places.accelerators_url,
-        "JUPYTERHUB_API_URL": places.hub_api,
         "JUPYTERHUB_API_TOKEN": read_secret(places.secrets, "accelerators_token"),
-        "JUPYTERHUB_BASE_URL": "/",
-        "JUPYTERHUB_CLIENT_ID": f"service-{ACCELERATOR_SERVICE}",
-        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps([ACCESS]),
-        "JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES": json.dumps(list(ACCELERATORS_ON_BEHALF)),
         "JUPYTERHUB_PUBLIC_URL": f"{public}{ACCELERATOR_PREFIX}" if public else "",
     }
 
