@@ -312,7 +312,7 @@ async def test_all_slots(site: Site) -> None:
     page = await site.admin("admin")
     said = visible(page)
     assert f"김안나{HOSTILE} (ann)" in said
-    assert "kept for its turn" in said
+    assert "kept until taken" in said
     assert f"✕ ill It is broken. {HOSTILE}" in said
     assert f"A file is wrong {HOSTILE}" in said
     assert f'data-request="{waiting.id}"' in page

@@ -100,6 +100,23 @@
     return element;
   }
 
+  // Where a server that runs is started again: as the request says, else as it is; or in another environment.
+  function otherwise(one) {
+    const choices = [...place("environment").options].filter((o) => o.value && o.dataset.kinds.split(" ").includes(one.kind));
+    const label = make("label", "", texts.restartIn);
+    const select = make("select");
+    select.dataset.step = "environment";
+    select.append(make("option", "", texts.asItIs));
+    select.firstChild.value = "";
+    for (const choice of choices) {
+      const option = make("option", "", choice.dataset.title);
+      option.value = choice.value;
+      select.append(option);
+    }
+    label.append(select);
+    return [label, () => (select.value ? { restart: true, environment: select.value } : { restart: true })];
+  }
+
   function granted(one, me) {
     const element = card(one, texts.turn, true);
     if (one.restarting) {
@@ -109,13 +126,14 @@
     element.append(make("p", "until", fill(texts.takeUntil, { time: clock(one.take_until) })), facts(wish(one)));
     const row = make("p", "actions");
     if (me.server) {
-      element.append(make("p", "", texts.runs));
+      const [label, body] = otherwise(one);
+      element.append(make("p", "", texts.runs), label);
       row.append(
         button(
           texts.restart,
           "restart",
           async () => {
-            if (await sure(texts.restartTitle, texts.restartWords, texts.restart)) await step(one, "take", { restart: true });
+            if (await sure(texts.restartTitle, texts.restartWords, texts.restart)) await step(one, "take", body());
           },
           true,
         ),
