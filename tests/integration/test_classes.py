@@ -226,6 +226,8 @@ def test_a_timetable_is_set_shown_and_guarded(operator: Operator) -> None:
         assert (status, said in told) == (1, True), told
     operator.does("class", "timetable", "times", "--remove", "mon,wed 09:00", "--on", "2026-12-25")
     assert operator.does("class", "show", "times").splitlines()[1] == "fri 13:00-15:00 lab medium"
+    assert operator.does("class", "industry", "times", "--set", "교육 ") == "Changed.\n"
+    assert operator.does("class", "industry", "times") == "교육\n"
     status, _out, told = operator.types("class", "timetable", "unknown")
     assert status == 1
     assert "There is no class class:unknown" in told

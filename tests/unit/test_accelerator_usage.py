@@ -35,7 +35,7 @@ from madang_hub.accelerators.usage import (
     waits_of,
 )
 from madang_hub.people.database import Database
-from madang_hub.people.directory import Team
+from madang_hub.people.directory import Directory, Team
 
 SEOUL = ZoneInfo("Asia/Seoul")
 NOVEMBER = month_named("2026-11", SEOUL)
@@ -228,6 +228,18 @@ def test_counts_are_the_ledgers_own(database: Database) -> None:
     assert counts.ended == {"over": 2}
     # who has not ended counts when it does, so that the counter never goes back
     assert counts.used == {("team:a", GPU): 1200}
+
+
+def test_an_industry_is_a_teams_own(database: Database) -> None:
+    directory = Directory(database)
+    directory.save_team(Team("team:a"))
+    assert directory.industries() == {}
+    directory.set_industry("team:a", "제조")
+    directory.set_industry("team:a", "로봇")
+    directory.save_team(Team("team:a", "another title"))
+    assert directory.industries() == {"team:a": "로봇"}
+    directory.set_industry("team:a", "")
+    assert directory.industries() == {}
 
 
 # ---- what is shown --------------------------------------------------------------------------------
