@@ -500,6 +500,25 @@ def held_one(world: World, n: int) -> str:
     return lease.id
 
 
+def test_an_estimate_knows_that_a_team_shares() -> None:
+    """Four of a team that share one slot wait for one slot, not for four, one after the other."""
+    one = slots(1)[0]
+    world = World(Fleet((one,), parts={one.id: 4}), EVEN)
+    world.claim(held_one(world, 0), 0)
+    ids = [world.ask(wish(f"p{n}", "team:a", HOUR, shared=True), 10 + n).id for n in range(5)]
+    found = [estimated(world, i, 100) for i in ids]
+    assert [x.place for x in found] == [1, 2, 3, 4, 5]
+    assert {x.latest for x in found[:4]} == {HOUR}
+    # the fifth needs the next round of it
+    assert found[4].latest == 2 * HOUR + EVEN.claim + EVEN.settle
+    # one that is longer than the first would hold the slot for longer
+    longer = world.ask(wish("p9", "team:a", 2 * HOUR, shared=True), 9).id
+    assert estimated(world, longer, 100).place == 1
+    # another team has no part of it
+    alone = world.ask(wish("q", "team:b", HOUR, shared=True), 200).id
+    assert estimated(world, alone, 300).latest != HOUR
+
+
 def test_classes_that_leave_no_room_are_named() -> None:
     """A reservation without an end in sight: the queue gives such a request no turn."""
     classes = [Reservation("c", "class:c", "nvidia.com/gpu", 2, HOUR, 10**6)]

@@ -8,13 +8,31 @@ import pytest
 from support.accelerators import wish
 
 from madang_hub.accelerators.leases import Lease, Policy, State
-from madang_hub.accelerators.reconcile import Action, Container, Do, reconcile
+from madang_hub.accelerators.reconcile import Action, Container, Do, Findings, reconcile
 
 POLICY = Policy(starting=300)
 LEASE = Lease("r1", wish(), 0, State.ACTIVE, slots=("g0",), began=100, changed=100, ends=9000)
 SEEN = replace(LEASE, container="c1")
 ENDING = replace(SEEN, state=State.ENDING, changed=500)
 MINE = Container("c1", "r1", ("g0",))
+
+
+def test_a_shared_slot_is_in_several_containers() -> None:
+    """The labels say which slot; which part of it is the lease's business."""
+    one = replace(SEEN, seat=1, parts=2)
+    other = replace(SEEN, id="r2", seat=2, parts=2, container="c2")
+    theirs = Container("c2", "r2", ("g0",))
+    assert reconcile([one, other], [MINE, theirs], 600, 600, POLICY).actions == ()
+    # one goes: the other stays as it is
+    ending = replace(one, state=State.ENDING, changed=500)
+    found = reconcile([ending, other], [MINE, theirs], 600, 600, POLICY)
+    assert found == Findings((Action(Do.STOP, "r1", "c1"),), frozenset())
+    gone = reconcile([ending, other], [theirs], 600, 600, POLICY)
+    assert gone == Findings((Action(Do.GONE, "r1"),), frozenset())
+    # one that no lease allows keeps all parts from being given out
+    stray = Container("c3", "lost", ("g0",))
+    found = reconcile([one, other], [MINE, theirs, stray], 600, 600, POLICY)
+    assert found == Findings((Action(Do.STOP, "lost", "c3"),), frozenset({"g0"}))
 
 
 @pytest.mark.parametrize(

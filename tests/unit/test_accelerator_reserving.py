@@ -59,7 +59,9 @@ def test_a_time_stays_the_same_one_while_it_is_on() -> None:
         for second in range(8 * HOUR, 12 * HOUR, 600)
     }
     assert len(seen) == 1
-    assert coming([NEED], {"class:ai": split}, MONDAY + 12 * HOUR, 2 * HOUR) == []
+    (over,) = coming([NEED], {"class:ai": split}, MONDAY + 12 * HOUR, 2 * HOUR)
+    assert (over.end, over.id) == (MONDAY + 12 * HOUR, seen.pop()[0])
+    assert coming([NEED], {"class:ai": split}, MONDAY + 37 * HOUR, 2 * HOUR) == []
 
 
 def test_each_kind_and_model_is_one_of_its_own() -> None:
@@ -145,10 +147,11 @@ def test_what_was_not_refused_is_there(
             needs[need.what] = need
         except ReservationRefusedError:
             pass
-    found = coming(needs.values(), tables, MONDAY, CHECKED)
-    for one in found:
-        reserved = pools_at(one.begin, Fleet(there), (), found, POLICY).reserved
-        assert sum(reserved[one.id].values()) == one.count
+    for one in coming(needs.values(), tables, MONDAY, CHECKED):
+        for now in (one.begin - HOUR, one.begin, (one.begin + one.end) // 2, one.end - 1):
+            found = coming(needs.values(), tables, now, horizon(POLICY))
+            reserved = pools_at(now, Fleet(there), (), found, POLICY).reserved
+            assert sum(reserved[one.id].values()) == one.count
 
 
 def test_a_class_with_two_kinds_is_served_from_both() -> None:

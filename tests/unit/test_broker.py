@@ -76,6 +76,10 @@ def test_a_wish_in_full() -> None:
     )
 
 
+def test_a_part_is_enough() -> None:
+    assert wish_of({"kind": GPU, "minutes": 1, "shared": True}, "minji", {"team:a"}).shared
+
+
 def test_who_is_in_one_team_need_not_say_which() -> None:
     assert wish_of({"kind": GPU, "minutes": 1}, "minji", {"class:b"}).team == "class:b"
 
@@ -85,7 +89,8 @@ def test_who_is_in_one_team_need_not_say_which() -> None:
     [
         ({"person": "jisu"}, {"team:a"}, 400, "person"),
         ({"seconds": 5}, {"team:a"}, 400, "seconds"),
-        ({"shared": True}, {"team:a"}, 400, "shared"),
+        ({"shared": 1}, {"team:a"}, 400, "not understood"),
+        ({"shared": None}, {"team:a"}, 400, "not understood"),
         ({"kind": ""}, {"team:a"}, 400, "kind"),
         ({"kind": 7}, {"team:a"}, 400, "not understood"),
         ({"kind": "x" * 256}, {"team:a"}, 400, "not understood"),
@@ -172,6 +177,20 @@ def test_nobody_waits_for_what_is_not_there(request_: Request, word: str) -> Non
         return
     with pytest.raises(WishError, match=word):
         check_there(request_, there)
+
+
+def test_a_part_is_only_asked_for_of_what_is_shared() -> None:
+    whole = slots(2)
+    with pytest.raises(WishError, match="not shared here") as refused:
+        check_there(wish(shared=True), whole)
+    assert refused.value.status == 404
+    with pytest.raises(WishError, match="no such"):
+        check_there(wish(shared=True, kind=NPU), whole)
+    parted = (whole[0], replace(whole[1], shares=4))
+    check_there(wish(shared=True), parted)
+    # whole ones of both sorts are two pools
+    with pytest.raises(WishError, match="at most 1"):
+        check_there(wish(count=2), parted)
 
 
 def test_an_environment_must_be_able_to_use_it() -> None:
@@ -473,6 +492,70 @@ def test_whose_server_gets_what(desk: Desk) -> None:
     assert desk.held_by("minji", NOW) is None
 
 
+# ---- shared ones ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sharing(desk: Desk) -> Desk:
+    """One GPU that two people of a team may share."""
+    desk.inventory = Inventory((replace(slots(1)[0], shares=2),))
+    return desk
+
+
+def test_two_of_a_team_share_one_and_another_team_waits(sharing: Desk) -> None:
+    first = served(sharing, "minji", NOW, shared=True)
+    assert (first.slots, first.seat > 0, first.parts) == (("H100-0000",), True, 2)
+    other = sharing.ask(wish("hana", "team:b", shared=True), NOW + 2)
+    assert other.state is State.QUEUED
+    # a part until the slot is free anyway keeps nobody waiting; for longer it would
+    longer = sharing.ask(wish("jisu", shared=True), NOW + 3)
+    assert longer.state is State.QUEUED
+    sharing.leave(longer.id, "jisu", NOW + 3)
+    second = served(sharing, "jisu", NOW + 3, shared=True, seconds=1800)
+    assert second.slots == first.slots
+    assert second.seat != first.seat
+    shown = views.lease_model(second, None, sharing.inventory, POLICY)
+    assert (shown["part"], shown["shared"]) == (True, 2)
+    waits = views.lease_model(other, sharing.estimate(other, NOW + 4), sharing.inventory, POLICY)
+    assert (waits["part"], waits["shared"]) == (True, None)
+    # not before both have gone
+    assert waits["latest"] == views.moment(first.ends + POLICY.settle)
+    # one gives its part back, and the other goes on
+    sharing.give_back(first.id, "minji", NOW + 5)
+    found = sharing.listed([box(first), box(second)], NOW + 6, NOW + 6)
+    assert [(x.do, x.lease) for x in found.actions] == [(Do.STOP, first.id)]
+    sharing.listed([box(second)], NOW + 7, NOW + 7)
+    assert sharing.advance(NOW + 7) == []
+    # now it is the other team's at the end of the second
+    waits = views.lease_model(other, sharing.estimate(other, NOW + 8), sharing.inventory, POLICY)
+    assert waits["latest"] == views.moment(second.ends + POLICY.settle)
+
+
+def test_what_is_free_for_whom(sharing: Desk) -> None:
+    def shown(*teams: str) -> tuple[int, int, int]:
+        leases = sharing.leases.open_ones()
+        (found,) = views.free_model(NOW, sharing.fleet, leases, POLICY, teams)
+        return found["shares"], found["free"], found["parts_free"]
+
+    assert shown("team:a") == (2, 1, 2)
+    served(sharing, "minji", NOW, shared=True)
+    assert shown("team:a", "class:x") == (2, 0, 1)
+    assert shown("team:b") == (2, 0, 0)
+    served(sharing, "jisu", NOW + 2, shared=True)
+    assert shown("team:a") == (2, 0, 0)
+
+
+def test_a_part_costs_a_part(database: Database) -> None:
+    desk = desk_on(database, budgets={"team:a": 1800.0})
+    desk.inventory = Inventory((replace(slots(1)[0], shares=2),))
+    with pytest.raises(BudgetSpentError):
+        desk.ask(wish(), NOW)
+    lease = served(desk, "minji", NOW, shared=True)
+    desk.listed([box(lease)], NOW + 600, NOW + 600)
+    desk.give_back(lease.id, "minji", NOW + 600)
+    assert desk.budget("team:a", NOW + 600).used == 300
+
+
 # ---- classes --------------------------------------------------------------------------------------
 
 NINE = Timetable(ZoneInfo("Asia/Seoul"), tuple(parse_times("mon-sun 09:00-12:00 lab small")))
@@ -502,7 +585,8 @@ def test_a_class_is_served_from_what_it_reserved(school: Desk) -> None:
     school.take(pupil.id, "pupil", NOW + 2)
     school.leave(second.id, "jisu", NOW + 3)
     # it cannot go on into the next day's class, nor is it the pupil's after this one
-    assert [(r.begin - NOW) // 3600 for r in school.classes(NOW, 3 * 24 * 3600)] == [0, 24, 48]
+    ahead = [(r.begin - NOW) // 3600 for r in school.classes(NOW, 3 * 24 * 3600)]
+    assert ahead == [-24, 0, 24, 48]
     assert [n for n, _ in school.needs(NOW)] == [replace(NEED, since=NOW - 3600)]
     assert school.needs(NOW)[0][1] == (NOW, NOW + 3 * 3600)
 
@@ -575,7 +659,7 @@ def test_what_cannot_be_used_is_counted_beside() -> None:
     ill = replace(second, health=Health.ILL, why="It is broken.")
     other = replace(third, model="A100", health=Health.ILL, why="It is broken.")
     fleet = Fleet((first, ill, other), drained={first.id, other.id})
-    alone = {"total": 0, "free": 0, "next_free": None, "waiting": 0}
+    alone = {"total": 0, "free": 0, "next_free": None, "waiting": 0, "shares": 1, "parts_free": 0}
     assert views.free_model(NOW, fleet, [], POLICY) == [
         {"kind": GPU, "model": "A100", "memory": 80 * GIB, **alone, "drained": 1, "ill": 0},
         {"kind": GPU, "model": "H100", "memory": 80 * GIB, **alone, "drained": 1, "ill": 1},

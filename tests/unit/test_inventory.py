@@ -222,6 +222,37 @@ def test_a_card_that_is_taken_out_has_gone() -> None:
 # ---- the operator's table -------------------------------------------------------------------------
 
 
+def test_only_what_the_operator_divides_is_shared() -> None:
+    table = parse_table(
+        '["rebellions.ai/npu=0"]\nshares = 4\n["rebellions.ai/npu=1"]\nshares = 2\n'
+        '["amd.com/gpu=0"]\nshares = 3\n["acme.com/tpu=7"]\nshares = 5\n'
+    )
+    found = join(ABSENT, offered("amd.json", "rebellions.yaml"), table).by_id
+    # a group is divided into as many as each device of it may be
+    assert found["rebellions.ai/npu=0+1"].shares == 2
+    assert found["amd.com/gpu=0"].shares == 3
+    assert found["acme.com/tpu=7"].shares == 5
+    assert found["amd.com/gpu=1"].shares == found["rebellions.ai/npu=2"].shares == 1
+    half = parse_table(
+        '["rebellions.ai/npu=0"]\nshares = 4\n["rebellions.ai/npu=1"]\nmodel = "R"\n'
+    )
+    assert join(ABSENT, offered("rebellions.yaml"), half).by_id["rebellions.ai/npu=0+1"].shares == 1
+    (card,) = (
+        s
+        for s in join(
+            machine(), offered("nvidia.yaml"), parse_table('["nvidia.com/gpu=0"]\nshares = 8\n')
+        ).slots
+        if s.shares > 1
+    )
+    assert (card.id, card.shares) == (CARD, 8)
+
+
+@pytest.mark.parametrize("shares", ["0", "65", "true", '"2"', "1.5"])
+def test_parts_that_are_none(shares: str) -> None:
+    with pytest.raises(TableError, match=r"amd.com/gpu=0 shares"):
+        parse_table(f'["amd.com/gpu=0"]\nshares = {shares}\n')
+
+
 def test_the_table_says_what_the_specification_does_not() -> None:
     table = parse_table(
         '["rebellions.ai/npu=0"]\nmodel = "RBLN-CA22"\nmemory = "16G"\n'

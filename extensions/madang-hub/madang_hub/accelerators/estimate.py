@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -142,9 +142,13 @@ def _served(
         heapq.heapify(frees[-1])
     ahead = sorted(classes, key=lambda c: c.begin)
     start = float(now)
+    opened: dict[tuple[str, int], _Opened] = {}
     for lease, theirs in line:
         count = lease.request.count
         seconds = (lease.request.seconds + policy.claim) * part + policy.settle
+        if lease.request.shared and (one := _joined(opened, lease, theirs, seconds)):
+            start = one.start
+            continue
         if count == 1:
             index = min(theirs, key=lambda i: frees[i][0])
         else:
@@ -153,7 +157,34 @@ def _served(
         start = _past_classes(got[-1], seconds, pools[index], lease, ahead)
         for _ in got:
             heapq.heappush(frees[index], start + seconds)
+        if lease.request.shared:
+            left = pools[index].parts - 1
+            opened[lease.request.team, index] = _Opened(start, start + seconds, left)
     return int(-(-start // 1))
+
+
+@dataclass
+class _Opened:
+    """A slot that a team of the line will share: from when to when, and how many parts are left."""
+
+    start: float
+    end: float
+    left: int
+
+
+def _joined(
+    opened: Mapping[tuple[str, int], _Opened],
+    lease: Lease,
+    pools: Iterable[int],
+    seconds: float,
+) -> _Opened | None:
+    """The slot of its team that ``lease`` may have a part of without holding it for longer; one part less."""
+    for index in pools:
+        one = opened.get((lease.request.team, index))
+        if one is not None and one.left and one.start + seconds <= one.end:
+            one.left -= 1
+            return one
+    return None
 
 
 def _past_classes(

@@ -126,7 +126,8 @@ def join(
     named = {f"{part.kind}={name}" for part in parts for name in part.names}
     for name, row in table.items():
         if row.offered and name not in named:
-            lost = Slot(name, name.partition("=")[0], row.model, row.memory, name)
+            kind = name.partition("=")[0]
+            lost = Slot(name, kind, row.model, row.memory, name, shares=row.shares)
             why = f"It is named in {FILE}, but no CDI specification has it."
             slots.setdefault(name, _ill(lost, why))
     if left_out:
@@ -181,4 +182,5 @@ def _described(slot: Slot, rows: Sequence[Row]) -> Slot:
         slot,
         model=slot.model or model,
         memory=slot.memory or sum(row.memory for row in rows),
+        shares=min((row.shares for row in rows), default=1),
     )

@@ -297,14 +297,18 @@ def _reserve(
     by_class: Mapping[str, Collection[str]],
     pool_of: Mapping[str, Pool],
 ) -> dict[str, dict[int, int]]:
-    """Take the classes' slots out of the pools' room, the ones that they hold already left aside."""
+    """Take the classes' slots out of the pools' room, the ones that they hold already left aside.
+
+    Who named a model comes first, because who takes any may have another. Classes that are over count too: so
+    nobody who is on moves to other slots when they end.
+    """
     left: dict[str, dict[int, int]] = {}
-    ahead = sorted((c for c in classes if not pools or c.end > pools[0].now), key=lambda c: c.id)
-    for one in ahead:
+    known = sorted(classes, key=lambda c: c.id)
+    for one in known:
         for slot in by_class.get(one.id, ()):
             if slot in pool_of:
                 pool_of[slot].classes.append((one.begin, one.end, 1))
-    for one in sorted(ahead, key=lambda c: (c.begin, c.id)):
+    for one in sorted(known, key=lambda c: (not c.model, c.begin, c.id)):
         missing = one.count - len(by_class.get(one.id, ()))
         left[one.id] = {}
         for index, pool in enumerate(pools):

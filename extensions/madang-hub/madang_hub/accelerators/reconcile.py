@@ -18,6 +18,10 @@ from madang_hub.accelerators.leases import Lease, Policy, State
 class Container:
     """A container that has devices. ``lease`` and ``slots`` are its labels'.
 
+    A shared slot is in the labels of as many containers as leases hold a part of it, by the same id: which
+    part (seat) a container has is its lease's business. So one that no lease allows keeps the whole slot from
+    being given out, until it is gone.
+
     ``ended``: the moment at which it stopped, as the engine says; 0 while it runs.
     """
 

@@ -7,13 +7,13 @@ A *need* is "this class needs so many slots of this kind (and model)". Its timet
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from madang_hub.accelerators.policy import Policy
 from madang_hub.accelerators.pools import Fleet, Reservation, pools_at, reservations
 from madang_hub.accelerators.refusals import LeaseError
-from madang_hub.accelerators.slots import Slot
+from madang_hub.accelerators.slots import Health, Slot
 from madang_hub.people.timetable import Timetable
 from madang_hub.web.i18n import N_
 
@@ -51,10 +51,11 @@ def horizon(policy: Policy) -> int:
 def coming(
     needs: Iterable[Need], timetables: Mapping[str, Timetable], now: int, ahead: int
 ) -> list[Reservation]:
-    """The reservations that are on at ``now`` or begin within ``ahead`` seconds, the earlier first.
+    """The reservations that are on at ``now`` or begin within ``ahead`` seconds, the earlier first; and those
+    of the day before, which decide together with the others who has which slots.
 
-    Looked at from a day before, so that a stretch that began earlier is the same one as it was then: leases
-    remember by its name that they were given from it.
+    A stretch that began earlier is the same one as it was then: leases remember by its name that they were
+    given from it.
     """
     found = [
         one
@@ -69,7 +70,7 @@ def coming(
             now + ahead,
             need.model,
         )
-        if one.end > now and one.begin < now + ahead
+        if one.begin < now + ahead
     ]
     return sorted(found, key=lambda r: (r.begin, r.team, r.kind, r.model))
 
@@ -80,7 +81,8 @@ def following(need: Need, timetable: Timetable, now: int) -> tuple[int, int] | N
     meeting = timetable.next_meeting(at)
     begin = meeting.begin if meeting is not None else at
     ahead = int(begin.timestamp()) - now + DAY
-    stretches = coming([need], {need.team: timetable}, now, max(ahead, DAY))
+    found = coming([need], {need.team: timetable}, now, max(ahead, DAY))
+    stretches = [one for one in found if one.end > now]
     return (stretches[0].begin, stretches[0].end) if stretches else None
 
 
@@ -110,7 +112,7 @@ def check(
     wanted = coming([*others, need], timetables, now, CHECKED)
     missing = _missing(wanted, slots, now, policy)
     for one in wanted:
-        if lacking := missing.get(one.id, 0):
+        if one.end > now and (lacking := missing.get(one.id, 0)):
             raise ReservationRefusedError(
                 N_(
                     "Classes that meet at the same time have reserved accelerators too: {lacking} would be "
@@ -126,7 +128,7 @@ def _missing(
     wanted: Iterable[Reservation], slots: Collection[Slot], now: int, policy: Policy
 ) -> dict[str, int]:
     """How many slots each reservation would not get, by its id, when all of ``slots`` are good."""
-    good = tuple(Slot(s.id, s.kind, s.model, s.memory, s.cdi, s.parent) for s in slots)
+    good = tuple(replace(s, health=Health.GOOD) for s in slots)
     known = list(wanted)
     reserved = pools_at(now, Fleet(good), (), known, policy).reserved
     return {

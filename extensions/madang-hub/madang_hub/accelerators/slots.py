@@ -35,6 +35,8 @@ class Slot:
         parent: the id of the card that this is a slice of; empty for a whole one.
         health: whether it can be given out.
         why: one plain English sentence when it is ill; empty otherwise.
+        shares: how many leases of one team may hold a part of it each; 1: it is only lent whole. The parts are
+            turns (time-slicing): all of them see the whole device, and nothing keeps their memory apart.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Slot:
     parent: str = ""
     health: Health = Health.GOOD
     why: str = ""
+    shares: int = 1
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -22,13 +22,15 @@ class TableError(ValueError):
 
 
 class Row(BaseModel):
-    """What is known of one device. ``memory`` in bytes, written ``16G``; 0 is unknown."""
+    """What is known of one device. ``memory`` in bytes, written ``16G``; 0 is unknown. ``shares``: into how
+    many parts it is divided for people of one team, who use it by turns; 1: not at all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = ""
     memory: Annotated[int, BeforeValidator(parse_bytes)] = 0
     offered: bool = True
+    shares: Annotated[int, Field(ge=1, le=64, strict=True)] = 1
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][\w.-]*/[\w.-]+=[\w.:-]+$")]

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from madang_hub.accelerators.broker.policy import HOUR, Limits
 from madang_hub.accelerators.broker.watch import ill_since, lasting
-from madang_hub.accelerators.broker.wishes import WishError, check_there
+from madang_hub.accelerators.broker.wishes import WishError, check_there, fitting
 from madang_hub.accelerators.estimate import Estimate
 from madang_hub.accelerators.idle import Notice, Stretch, follow_all, goes_back, look, notice
 from madang_hub.accelerators.inventory import Inventory
@@ -87,7 +87,9 @@ class Desk:
     @property
     def fleet(self) -> Fleet:
         """The slots as of now; the store adds which are drained."""
-        return Fleet(self.inventory.slots, occupied=self.occupied)
+        slots = self.inventory.slots
+        parts = {s.id: s.shares for s in slots if s.shares > 1}
+        return Fleet(slots, occupied=self.occupied, parts=parts)
 
     # ---- people ---------------------------------------------------------------------------
 
@@ -107,9 +109,10 @@ class Desk:
                 )
             )
         weight = self.policy.weight(request.kind, request.model)
-        self.budget(request.team, now).check(
-            request.seconds * request.count * weight, tuple(self.helpers())
-        )
+        # the largest part that it may get
+        parts = min((s.shares for s in fitting(request, self.inventory.slots)), default=1)
+        amount = request.seconds * request.count * weight / (parts if request.shared else 1)
+        self.budget(request.team, now).check(amount, tuple(self.helpers()))
         lease = self.leases.ask(uuid.uuid4().hex, request, now)
         self.advance(now)
         return self._again(lease)
@@ -295,7 +298,8 @@ class Desk:
     # ---- classes --------------------------------------------------------------------------
 
     def classes(self, now: int, ahead: int | None = None) -> list[Reservation]:
-        """The reservations that are on, or begin within ``ahead`` seconds (None: as far as is planned)."""
+        """The reservations of the day before, those that are on, and those that begin within ``ahead``
+        seconds (None: as far as is planned)."""
         needs = self.leases.needs()
         if not needs:
             return []

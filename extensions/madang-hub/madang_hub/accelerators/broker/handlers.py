@@ -123,9 +123,11 @@ class Overview(Asked):
                 "lending": desk.engine_answers,
                 "longest": desk.policy.longest,
                 "after": parts.settings.accelerator_after,
-                "free": views.free_model(now, fleet, leases, desk.policy),
+                "free": views.free_model(now, fleet, leases, desk.policy, self.viewer.teams),
                 "reserved": [
-                    views.reserved_model(x) for x in await parts.work(desk.classes, now, DAY)
+                    views.reserved_model(x)
+                    for x in await parts.work(desk.classes, now, DAY)
+                    if x.end > now
                 ],
                 "requests": [await self.model(x) for x in mine],
                 "budgets": [views.budget_model(b, self.language) for b in budgets],

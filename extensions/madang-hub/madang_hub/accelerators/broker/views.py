@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from madang_hub.accelerators.idle import Notice
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import HELD, Lease, Policy, State
 from madang_hub.accelerators.ledger import Budget
-from madang_hub.accelerators.pools import Fleet, Reservation, pools_at, want_of
+from madang_hub.accelerators.pools import Fleet, Pool, Reservation, pools_at, want_of
 from madang_hub.accelerators.reserving import Need
 from madang_hub.accelerators.slots import Health, Slot, Use
 from madang_hub.accelerators.tables import Drained
@@ -24,11 +24,16 @@ def moment(seconds: int | None) -> str | None:
 
 
 def free_model(
-    now: int, fleet: Fleet, leases: Iterable[Lease], policy: Policy
+    now: int,
+    fleet: Fleet,
+    leases: Iterable[Lease],
+    policy: Policy,
+    teams: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """What can be lent, one entry for slots that are alike: how many, how many of them are free, when the next
     of the others is free at the latest, and how many requests in line could have one. Drained and ill ones
-    are not among ``total``; there are so many of them besides.
+    are not among ``total``; there are so many of them besides. Where a slot is shared by ``shares``, so many
+    parts are free for somebody in ``teams``: of slots that are free, and of those that such a team shares.
     """
     known = list(leases)
     waiting = [x for x in known if x.state is State.QUEUED]
@@ -55,6 +60,8 @@ def free_model(
                 "waiting": sum(pool.fits(want_of(x.request)) for x in waiting),
                 "drained": drained[key],
                 "ill": ill[key],
+                "shares": pool.parts,
+                "parts_free": _parts_free(pool, teams),
             }
         )
     found += [
@@ -68,10 +75,19 @@ def free_model(
             "waiting": 0,
             "drained": drained[key],
             "ill": ill[key],
+            "shares": key[3],
+            "parts_free": 0,
         }
         for key in sorted({*drained, *ill} - there)
     ]
     return found
+
+
+def _parts_free(pool: Pool, teams: Collection[str]) -> int:
+    if pool.parts == 1:
+        return 0
+    joined = sum(len(one.seats) for team in teams for one in pool.opened.get(team, ()))
+    return len(pool.free) * pool.parts + joined
 
 
 def _likeness(slot: Slot, fleet: Fleet) -> tuple[str, str, int, int]:
@@ -108,6 +124,8 @@ def lease_model(
         "kind": request.kind,
         "model": lease.model or request.model,
         "count": request.count,
+        "part": request.shared,
+        "shared": lease.parts if lease.seat else None,
         "seconds": request.seconds,
         "environment": request.environment,
         "size": request.size,

@@ -15,7 +15,7 @@ from madang_hub.people.sentences import Sentence, Value
 from madang_hub.web.i18n import N_
 
 FIELDS = frozenset(
-    {"team", "kind", "model", "memory", "count", "minutes", "environment", "size"},
+    {"team", "kind", "model", "memory", "count", "shared", "minutes", "environment", "size"},
 )
 MOST_MINUTES = 10**6
 NOT_UNDERSTOOD = N_("The request is not understood.")
@@ -34,8 +34,9 @@ def wish_of(body: Mapping[str, Any], person: str, teams: Collection[str]) -> Req
     """The request of ``person``, who is in ``teams``.
 
     ``body`` is straight from the network: ``kind`` and ``minutes``; where wanted ``team`` (not needed by
-    somebody in one team), ``model``, ``memory`` (bytes, the least of each), ``count``, and ``environment`` with
-    ``size``: the server that is to be started when it is this person's turn.
+    somebody in one team), ``model``, ``memory`` (bytes, the least of each), ``count``, ``shared`` (a part of
+    one that is shared in the team is enough), and ``environment`` with ``size``: the server that is to be
+    started when it is this person's turn.
 
     Raises:
         WishError: it is not understood, or the team is not this person's.
@@ -48,6 +49,9 @@ def wish_of(body: Mapping[str, Any], person: str, teams: Collection[str]) -> Req
     kind = _text(body, "kind")
     if not kind:
         raise WishError(N_("Say which kind of accelerator you want."))
+    shared = body.get("shared", False)
+    if not isinstance(shared, bool):
+        raise WishError(NOT_UNDERSTOOD)
     return Request(
         person=person,
         team=_team(_text(body, "team"), teams),
@@ -56,6 +60,7 @@ def wish_of(body: Mapping[str, Any], person: str, teams: Collection[str]) -> Req
         model=_text(body, "model"),
         memory=_number(body, "memory", 2**60) if "memory" in body else 0,
         count=_number(body, "count", 10**4) if "count" in body else 1,
+        shared=shared,
         environment=environment,
         size=size,
     )
@@ -159,18 +164,29 @@ def check_there(request: Request, slots: Iterable[Slot]) -> None:
     Raises:
         WishError: it could not, so nobody should wait for it.
     """
-    alike = Counter(
-        (s.model, s.memory)
-        for s in slots
-        if s.kind == request.kind and s.memory >= request.memory and request.model in ("", s.model)
-    )
-    most = max(alike.values(), default=0)
+    known = list(slots)
+    found = fitting(request, known)
+    if request.shared and not found and fitting(replace(request, shared=False), known):
+        raise WishError(N_("Such accelerators are not shared here. Ask for a whole one."), 404)
+    most = max(Counter((s.model, s.memory, s.shares) for s in found).values(), default=0)
     if not most:
         raise WishError(N_("There is no such accelerator here."), 404)
     if request.count > most:
         raise WishError(
             N_("There are not so many of one model here; ask for at most {most}."), most=most
         )
+
+
+def fitting(request: Request, slots: Iterable[Slot]) -> list[Slot]:
+    """The slots that could serve ``request``, as they are on a good day."""
+    return [
+        s
+        for s in slots
+        if s.kind == request.kind
+        and s.memory >= request.memory
+        and request.model in ("", s.model)
+        and (s.shares > 1 or not request.shared)
+    ]
 
 
 def check_environment(request: Request, environment: Environment) -> None:
