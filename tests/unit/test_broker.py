@@ -591,6 +591,23 @@ def test_a_class_is_served_from_what_it_reserved(school: Desk) -> None:
     assert school.needs(NOW)[0][1] == (NOW, NOW + 3 * 3600)
 
 
+def test_what_a_class_has_left_is_free_for_it_alone(school: Desk) -> None:
+    school.reserve(replace(NEED, count=2))
+
+    def shown(*teams: str) -> tuple[int, str]:
+        leases = school.leases.open_ones()
+        classes = school.classes(NOW + 60)
+        (found,) = views.free_model(NOW + 60, school.fleet, leases, POLICY, teams, classes)
+        return found["free"], found["next_free"]
+
+    over = views.moment(NOW + 3 * 3600)
+    assert shown("team:a") == (0, over)
+    assert shown("class:ai") == (2, views.moment(NOW + 60))
+    school.ask(wish("pupil", "class:ai", 7200), NOW + 60)
+    assert shown("team:a") == (0, over)
+    assert shown("class:ai") == (1, views.moment(NOW + 60))
+
+
 def test_what_a_class_cannot_have(school: Desk) -> None:
     with pytest.raises(WishError, match=r"team:a is none"):
         school.reserve(replace(NEED, team="team:a"))

@@ -115,6 +115,7 @@ class Overview(Asked):
         drained = await parts.work(desk.leases.drained)
         fleet = replace(desk.fleet, drained=frozenset(drained))
         mine = await parts.work(desk.mine, self.viewer.name, now)
+        classes = await parts.work(desk.classes, now, DAY)
         budgets = [await parts.work(desk.budget, t, now) for t in sorted(self.viewer.teams)]
         spent = any(b.spent for b in budgets)
         self.send(
@@ -123,12 +124,10 @@ class Overview(Asked):
                 "lending": desk.engine_answers,
                 "longest": desk.policy.longest,
                 "after": parts.settings.accelerator_after,
-                "free": views.free_model(now, fleet, leases, desk.policy, self.viewer.teams),
-                "reserved": [
-                    views.reserved_model(x)
-                    for x in await parts.work(desk.classes, now, DAY)
-                    if x.end > now
-                ],
+                "free": views.free_model(
+                    now, fleet, leases, desk.policy, self.viewer.teams, classes
+                ),
+                "reserved": [views.reserved_model(x) for x in classes if x.end > now],
                 "requests": [await self.model(x) for x in mine],
                 "budgets": [views.budget_model(b, self.language) for b in budgets],
                 "helpers": list(await self.off_loop(desk.helpers)) if spent else [],

@@ -97,10 +97,10 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
     def timetables(names: Collection[str]) -> Mapping[str, Timetable]:
         return classes.timetables([t for t in directory.teams() if t.is_class and t.name in names])
 
-    servers = Servers(database, settings)
+    reports = Servers(database, settings)
 
     def servers_work(people: Collection[str], now: int) -> Mapping[str, bool]:
-        return servers.working(people, datetime.fromtimestamp(now, UTC))
+        return reports.working(people, datetime.fromtimestamp(now, UTC))
 
     desk = Desk(
         Leases(database, policy),

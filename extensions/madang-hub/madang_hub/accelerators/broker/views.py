@@ -29,11 +29,13 @@ def free_model(
     leases: Iterable[Lease],
     policy: Policy,
     teams: Collection[str] = (),
+    classes: Collection[Reservation] = (),
 ) -> list[dict[str, Any]]:
     """What can be lent, one entry for slots that are alike: how many, how many of them are free, when the next
     of the others is free at the latest, and how many requests in line could have one. Drained and ill ones
     are not among ``total``; there are so many of them besides. Where a slot is shared by ``shares``, so many
     parts are free for somebody in ``teams``: of slots that are free, and of those that such a team shares.
+    What a class that is on has left of its reservation is only free for the people in it.
     """
     known = list(leases)
     waiting = [x for x in known if x.state is State.QUEUED]
@@ -46,7 +48,12 @@ def free_model(
     )
     found = []
     there = set()
-    for pool in pools_at(now, fleet, held, (), policy).pools:
+    scene = pools_at(now, fleet, held, classes, policy)
+    on = [c for c in classes if c.begin <= now < c.end and c.team not in teams]
+    for index, pool in enumerate(scene.pools):
+        kept = [c for c in on if scene.reserved[c.id].get(index)]
+        free = max(0, len(pool.free) - sum(scene.reserved[c.id][index] for c in kept))
+        next_free = now if free else min([*pool.ends, *(c.end for c in kept)], default=None)
         key = (pool.kind, pool.model, pool.memory, pool.parts)
         there.add(key)
         found.append(
@@ -55,13 +62,13 @@ def free_model(
                 "model": pool.model,
                 "memory": pool.memory,
                 "total": pool.total,
-                "free": len(pool.free),
-                "next_free": moment(now if pool.free else min(pool.ends, default=None)),
+                "free": free,
+                "next_free": moment(next_free),
                 "waiting": sum(pool.fits(want_of(x.request)) for x in waiting),
                 "drained": drained[key],
                 "ill": ill[key],
                 "shares": pool.parts,
-                "parts_free": _parts_free(pool, teams),
+                "parts_free": _parts_free(pool, free, teams),
             }
         )
     found += [
@@ -83,11 +90,11 @@ def free_model(
     return found
 
 
-def _parts_free(pool: Pool, teams: Collection[str]) -> int:
+def _parts_free(pool: Pool, free: int, teams: Collection[str]) -> int:
     if pool.parts == 1:
         return 0
     joined = sum(len(one.seats) for team in teams for one in pool.opened.get(team, ()))
-    return len(pool.free) * pool.parts + joined
+    return free * pool.parts + joined
 
 
 def _likeness(slot: Slot, fleet: Fleet) -> tuple[str, str, int, int]:
