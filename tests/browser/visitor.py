@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, ViewportSize, expect
 from support.deployment import ROOT, Deployment
 
 Language = Literal["ko", "en"]
 LOCALES = {"ko": "ko-KR", "en": "en-US"}
 PICTURES = ROOT / "build" / "screenshots"
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 PASSWORD = "세 낱말로 된 비밀번호"
 START_MS = 120_000
 COMING_MS = 60_000

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -68,7 +69,11 @@ def test_only_the_page_asks(stack: Lending, ann: Browser) -> None:
     assert ann.api("GET", "").status_code == 403
     for headers in ({}, {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}):
         ann.headers.update(headers)
-        for body in ({"json": WISH}, {"data": {"kind": GPU, "minutes": 60}}):
+        bodies: tuple[dict[str, Any], ...] = (
+            {"json": WISH},
+            {"data": {"kind": GPU, "minutes": 60}},
+        )
+        for body in bodies:
             assert ann.api("POST", "requests", **body).status_code == 403
             assert ann.api("POST", "requests", "0" * 40, **body).status_code == 403
     assert (
