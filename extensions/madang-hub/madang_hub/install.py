@@ -173,6 +173,10 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
         c.MadangLocalSpawner.ip = "127.0.0.1"
         c.MadangLocalSpawner.failed_start_hook = note_failure
         c.MadangLocalSpawner.post_stop_hook = lambda spawner: spawner.note_early_end()
+        if settings.warm:
+            from madang_hub.warm.beginning import warm_parents
+
+            c.MadangLocalSpawner.warm = warm_parents(places, root, shelf.table)
         return
     c.JupyterHub.spawner_class = MadangSpawner
     c.MadangSpawner.catalog = shelf.table

@@ -6,25 +6,35 @@ which ``make up`` and the home page say plainly.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT
-from typing import Any
+from typing import IO, Any
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
-from traitlets import Unicode
+from jupyterhub.utils import random_port
+from traitlets import Any as AnyTrait
+from traitlets import Instance, Unicode
 
 from madang_hub.homes import home_of, slug
 from madang_hub.lending import cuda_visible
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import ENDED, note, noting
 from madang_hub.user_server import UserServer
+from madang_hub.warm.claimed import NotWarmError, Wish
+from madang_hub.warm.parents import WarmParents
 from madang_hub.web.i18n import gettext_for
 
 SERVER_MARK = "MADANG_SERVER_OF"
 """Variable of every process of a user server: the homes' folder of the installation that it is of."""
+
+
+def jupyter_config(samples: Path) -> Path:
+    """The folder with the settings of every user server, in the folder ``samples`` with one per image."""
+    return samples / "base" / "etc"
 
 
 class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
@@ -43,6 +53,14 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
     logs = Unicode(
         help="Folder with one log per person's server, begun anew at each start. Required."
     ).tag(config=True)
+    warm = Instance(
+        WarmParents,
+        allow_none=True,
+        help="The warm parents that servers are claimed from. Default: none, every server starts cold.",
+    ).tag(config=True)
+
+    # what JupyterHub keeps here is a Popen; a claimed server's process has what it uses of that
+    proc = AnyTrait(allow_none=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -74,7 +92,23 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
             # not the Hub's own output: that pipe breaks when the Hub ends, and with it the server
             self.popen_kwargs = {"stdin": DEVNULL, "stdout": log, "stderr": STDOUT}
             self._began = time.monotonic()
-            return await super().start()
+            return await self._claimed(choice.environment.image, log) or await super().start()
+
+    async def _claimed(self, image: str, log: IO[bytes]) -> tuple[str, int] | None:
+        """Where a server claimed from a warm parent will answer; None if there is none to be had."""
+        if self.warm is None:
+            return None
+        self.port = self.port or random_port()
+        command = [*self.cmd[1:], *self.get_args()]
+        wish = Wish("", self.cmd[0], command, self.get_env(), self.home_dir)
+        try:
+            self.proc = await asyncio.to_thread(self.warm.claim, image, wish, log)
+        except NotWarmError as error:
+            self.log.info("%s: no warm server (%s), starting a cold one", self.user.name, error)
+            return None
+        self.pid = self.proc.pid
+        self.log.info("%s: claimed a warm server, process %i", self.user.name, self.pid)
+        return self.ip or "127.0.0.1", self.port
 
     def _nearest(self, image: str, name: str) -> Path:
         """``name`` of the folder of ``image``, or of its nearest ancestor that has one."""
@@ -96,7 +130,7 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         env["PATH"] = f"{bin_folder}:{env.get('PATH', os.defpath)}"
         env["MADANG_SAMPLES"] = str(self._nearest(image, "samples"))
         env[SERVER_MARK] = self.homes
-        env["JUPYTER_CONFIG_PATH"] = str(Path(self.samples) / "base" / "etc")
+        env["JUPYTER_CONFIG_PATH"] = str(jupyter_config(Path(self.samples)))
         if (visible := cuda_visible(self._lent)) is not None:
             env["CUDA_VISIBLE_DEVICES"] = visible
         env["MATPLOTLIBRC"] = str(self._nearest(image, "matplotlibrc"))

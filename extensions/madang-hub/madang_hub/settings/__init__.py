@@ -155,6 +155,14 @@ class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSetting
     start_timeout: Annotated[
         int, Field(ge=5, description="Seconds that a user server may take to start.")
     ] = 120
+    warm: Annotated[
+        bool,
+        Field(
+            description="Embedded mode: keep one process per environment that has everything imported, from "
+            "which servers are forked, so that they answer at once. It takes about 90 MiB of memory. See "
+            "[instant start](../explanation/instant-start.md)."
+        ),
+    ] = True
     allow_shared_account: Annotated[
         bool,
         Field(

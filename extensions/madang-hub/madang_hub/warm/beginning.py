@@ -1,0 +1,35 @@
+"""The warm parents as an installation has them, and the first of them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from madang_hub.catalog import Catalog
+from madang_hub.local import SERVER_MARK, jupyter_config
+from madang_hub.places import ENVIRONMENTS, Places
+from madang_hub.warm.parents import WarmParents
+
+AFTER = 2.0
+"""Seconds after the configuration is read: the Hub itself comes first."""
+
+
+def warm_parents(places: Places, root: Path, catalog: Catalog) -> WarmParents:
+    """The parents of this installation; where a Hub is starting, the default environment's is begun.
+
+    The others are started when somebody first asks for their environment.
+    """
+    given = {
+        # `madang down` finds what is left by this
+        SERVER_MARK: str(places.homes),
+        "JUPYTER_CONFIG_PATH": str(jupyter_config(root / "images")),
+    }
+    parents = WarmParents(root / ENVIRONMENTS, places.run / "warm", places.log, given)
+    try:
+        # the Hub reads its configuration inside its loop; tests and commands have none
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return parents
+    image = catalog.environments[catalog.default[0]].image
+    loop.call_later(AFTER, lambda: loop.run_in_executor(None, parents.ensure, image))
+    return parents

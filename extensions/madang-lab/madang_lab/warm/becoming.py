@@ -1,0 +1,94 @@
+"""How the child of a warm parent becomes the server that a cold start would have made.
+
+A cold start is ``madang-start <program> <arguments>``: the script prepares the home, changes variables and
+perhaps arguments, and then the program takes over its process. Here the script is run with a stand-in for the
+program, which writes down what it was given; the child takes that over and runs the program in itself.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from madang_lab.warm import title
+from madang_lab.warm.claim import Claim
+
+STAND_IN = "jupyterhub-singleuser"
+"""Name of the stand-in: the rescue environment's script looks at the name of what it starts."""
+
+_STAND_IN = """\
+#!/bin/sh
+printf '%s\\0' "$(pwd)" "$#" "$@"
+exec env -0
+"""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the start script made of a claim."""
+
+    cwd: str
+    arguments: list[str]
+    environ: dict[str, str]
+
+
+def write_stand_in(folder: Path) -> Path:
+    """The stand-in, in ``folder``."""
+    path = folder / STAND_IN
+    path.write_text(_STAND_IN, encoding="ascii")
+    path.chmod(0o700)
+    return path
+
+
+def prepare(claim: Claim, stand_in: Path) -> Prepared:
+    """Run the start script as a cold start does.
+
+    Raises:
+        SystemExit: it ended the start; with its own exit status. What it said is on stderr.
+    """
+    done = subprocess.run(
+        [claim.start, str(stand_in), *claim.command[1:]],
+        env=dict(claim.environ),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    cwd, count, *rest = os.fsdecode(done.stdout).removesuffix("\0").split("\0")
+    arguments, pairs = rest[: int(count)], rest[int(count) :]
+    environ = dict(pair.split("=", 1) for pair in pairs)
+    if "_" in environ:  # where /bin/sh is bash
+        environ["_"] = claim.command[0]
+    return Prepared(cwd, arguments, environ)
+
+
+def coerced(started: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Variables that Python itself set at its start, where the C locale was all it had (PEP 538)."""
+    return {"LC_CTYPE": now["LC_CTYPE"]} if "LC_CTYPE" in now and "LC_CTYPE" not in started else {}
+
+
+def become(claim: Claim, stand_in: Path, added: Mapping[str, str]) -> None:
+    """Run the claimed server in this process; it ends with it.
+
+    ``added``: variables that Python adds at its start.
+
+    Raises:
+        SystemExit: the server ended, or could not be started.
+    """
+    os.chdir(claim.cwd)
+    prepared = prepare(claim, stand_in)
+    os.chdir(prepared.cwd)
+    os.environ.clear()
+    os.environ.update({**prepared.environ, **added})
+    program = claim.command[0]
+    sys.argv = [program, *prepared.arguments]
+    sys.orig_argv = [sys.executable, *sys.argv]
+    # a program that is run by its path has its own folder in front
+    sys.path[0] = str(Path(program).parent)
+    title.show(sys.orig_argv, Path(program).name)
+    runpy.run_path(program, run_name="__main__")

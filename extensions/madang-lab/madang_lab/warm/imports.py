@@ -1,0 +1,54 @@
+"""What a warm parent imports: all that a user server imports until its page is open, and nothing that runs.
+
+Numpy, pandas and matplotlib are not among it: they are a kernel's, and a kernel is a process of its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+
+SERVER = (
+    "jupyterhub.singleuser.extension",
+    "jupyterlab.labhubapp",
+    "jupyter_server.base.handlers",
+    # chosen by name when the server is configured
+    "jupyter_client.asynchronous",
+    "jupyter_client.provisioning.local_provisioner",
+    "jupyter_server.services.contents.largefilemanager",
+    "jupyter_server.services.kernels.connection.channels",
+    "jupyter_server.services.kernels.websocket",
+    "terminado",
+    "zmq.eventloop.zmqstream",
+)
+"""Beside these: the handlers of Jupyter Server's services, and the extensions that are enabled."""
+
+
+def enabled() -> list[str]:
+    """The server extensions that the environment's own configuration enables."""
+    from jupyter_core.paths import jupyter_config_path
+    from jupyter_server.extension.config import ExtensionConfigManager
+
+    manager = ExtensionConfigManager(read_config_path=jupyter_config_path())
+    found = manager.get_jpserver_extensions()
+    return sorted(name for name, on in found.items() if on)
+
+
+def services() -> list[str]:
+    """Modules of Jupyter Server's services, which it imports by name."""
+    from jupyter_server.serverapp import JUPYTER_SERVICE_HANDLERS
+
+    return [module for modules in JUPYTER_SERVICE_HANDLERS.values() for module in modules or ()]
+
+
+def everything() -> None:
+    """Import all of it; what cannot be imported is the server's own matter later, and logged here."""
+    for name in (*SERVER, *services(), *enabled()):
+        try:
+            importlib.import_module(name)
+        except Exception:
+            logging.getLogger(__name__).exception("%s cannot be imported ahead", name)
+    # what is there now stays: a collection in a child would copy all the pages it touches
+    gc.collect()
+    gc.freeze()
