@@ -5,7 +5,6 @@ What is said is in ``madang_lab/warm/claim.py``, at the other end.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -58,16 +57,26 @@ class ClaimedServer:
         """None while it runs, else its exit status; 0 where nobody knows."""
         if self.returncode is None:
             try:
-                told = self._line.recv(4096)
+                told = self._told()
             except BlockingIOError:
                 return None
-            except OSError:
-                told = b""
             if told:
                 self.returncode = int(json.loads(told)["status"])
             elif not alive(self.pid):
                 self.returncode = 0
         return self.returncode
+
+    def _told(self) -> bytes:
+        """What the parent said; empty if it is gone.
+
+        Raises:
+            BlockingIOError: nothing yet.
+        """
+        try:
+            return self._line.recv(4096)
+        except ConnectionResetError:
+            # the server ended before it read the word to go on; what the parent said lies behind this error
+            return self._line.recv(4096)
 
     def __enter__(self) -> Self:
         return self

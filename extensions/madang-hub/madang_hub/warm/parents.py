@@ -23,7 +23,15 @@ from madang_hub.warm import claimed, counts
 from madang_hub.warm.claimed import ClaimedServer, NotWarmError, Wish
 
 PROGRAM = "madang-warm"
-KEPT = ("CONDA_DEFAULT_ENV", "CONDA_ROOT", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH")
+KEPT = (
+    "CONDA_DEFAULT_ENV",
+    "CONDA_ROOT",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONPATH",
+)
 """What a parent gets of the Hub's own variables: what JupyterHub's spawners pass on to a server."""
 MARKS = (".madang-lock", ".madang-lab")
 AGAIN_AFTER = 30.0
@@ -123,6 +131,8 @@ class WarmParents:
             for made in (self._folder, folder):
                 made.mkdir(mode=0o700, parents=True, exist_ok=True)
                 made.chmod(0o700)
+            # of one that was killed; the new one's appears when it waits
+            (folder / claimed.SOCKET).unlink(missing_ok=True)
             with (self._log / f"warm-{image}.log").open("ab") as output:
                 process = subprocess.Popen(
                     [str(program), str(folder), version],
@@ -146,9 +156,10 @@ class WarmParents:
             return False
         process, since = self._started[image]
         process.poll()
-        return time.monotonic() - since < AGAIN_AFTER and not (
-            self.folder_of(image) / claimed.SOCKET
-        ).exists()
+        return (
+            time.monotonic() - since < AGAIN_AFTER
+            and not (self.folder_of(image) / claimed.SOCKET).exists()
+        )
 
     def _retire(self, image: str) -> None:
         """Tell the parent to take no more claims; it stays until its last server has ended."""

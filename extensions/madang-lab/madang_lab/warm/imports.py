@@ -11,18 +11,29 @@ import logging
 
 SERVER = (
     "jupyterhub.singleuser.extension",
-    "jupyterlab.labhubapp",
     "jupyter_server.base.handlers",
-    # chosen by name when the server is configured
+    # chosen by name, or when they are first needed
+    "IPython",
+    "anyio._backends._asyncio",
+    "ipykernel.kernelspec",
+    "jinja2.ext",
     "jupyter_client.asynchronous",
     "jupyter_client.provisioning.local_provisioner",
     "jupyter_server.services.contents.largefilemanager",
     "jupyter_server.services.kernels.connection.channels",
-    "jupyter_server.services.kernels.websocket",
+    "madang_lab.busy",
+    "madang_lab.extension",
+    "madang_lab.people",
+    "madang_lab.tracking",
+    "psutil",
     "terminado",
-    "zmq.eventloop.zmqstream",
+    "tornado.platform.asyncio",
 )
-"""Beside these: the handlers of Jupyter Server's services, and the extensions that are enabled."""
+"""Beside these: the handlers of Jupyter Server's services, and the extensions that are enabled.
+
+Only what a server that was started cold has imported as well. Not ``jupyterlab.labhubapp``, for one: importing
+it changes the handlers of Jupyter Server for good.
+"""
 
 
 def enabled() -> list[str]:

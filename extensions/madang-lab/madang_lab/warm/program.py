@@ -47,18 +47,20 @@ class Waiting:
         self._own = (folder / SOCKET).stat().st_ino
 
     def _listen(self) -> socket.socket:
-        path = self.folder / SOCKET
-        path.unlink(missing_ok=True)
+        begun = self.folder / f"{SOCKET}.new"
+        begun.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # by the folder's descriptor: an address holds 107 bytes, a path may be longer
         handle = os.open(self.folder, os.O_PATH | os.O_DIRECTORY)
         mask = os.umask(0o177)
         try:
-            listener.bind(f"/proc/self/fd/{handle}/{SOCKET}")
+            listener.bind(f"/proc/self/fd/{handle}/{begun.name}")
         finally:
             os.umask(mask)
             os.close(handle)
         listener.listen(128)
+        # who finds it is answered
+        begun.replace(self.folder / SOCKET)
         return listener
 
     def wait(self) -> Claim | None:

@@ -1,0 +1,199 @@
+"""Instant start in embedded mode: a server from a warm parent is what a cold one is, and never worse."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from support.deployment import Deployment, kill, processes, wait_for
+from support.notebook import notebook
+from support.people import Person, newcomer
+
+CHOICE = {"environment": "lab", "size": "small"}
+
+FACTS = """
+import json, os, resource, signal, sys, locale, tempfile
+server = f"/proc/{os.getppid()}"
+def lines(name, *starts):
+    return [l for l in open(f"{server}/{name}").read().splitlines() if l.startswith(starts)]
+files = sorted((os.readlink(f"{server}/fd/{n}") for n in os.listdir(f"{server}/fd")))
+print(json.dumps({
+    "environ": dict(os.environ),
+    "cwd": os.getcwd(),
+    "path": sys.path,
+    "prefix": sys.prefix,
+    "locale": [locale.setlocale(locale.LC_ALL), sys.getfilesystemencoding(), tempfile.gettempdir()],
+    "server cwd": os.readlink(f"{server}/cwd"),
+    "server program": os.readlink(f"{server}/exe"),
+    "server limits": open(f"{server}/limits").read(),
+    "server status": lines(
+        "status", "Name", "Umask", "Uid", "Gid", "Groups", "Sig", "Shd", "Cap", "NoNew", "Seccomp"
+    ),
+    "server priority": open(f"{server}/stat").read().rpartition(")")[2].split()[15:17],
+    "server scheduling": os.sched_getscheduler(os.getppid()),
+    "server session": os.getsid(os.getppid()) == os.getppid(),
+    "server command": open(f"{server}/cmdline").read().rstrip("\\0").split("\\0"),
+    "server files": files,
+    "oom": open(f"{server}/oom_score_adj").read(),
+}))
+"""
+
+CONFIG = """
+import atexit, json, sys, threading
+begun = sorted(sys.modules)
+running = threading.active_count()
+def tell():
+    with open("modules.json", "w") as file:
+        json.dump({"begun": begun, "running": running, "ended": sorted(sys.modules)}, file)
+atexit.register(tell)
+"""
+
+
+@pytest.fixture(scope="module")
+def hana(embedded_mode: Deployment) -> Person:
+    """Somebody whose server writes down which modules it had when it was configured, and when it ended."""
+    person = newcomer(embedded_mode, "hana", language="en")
+    settings = embedded_mode.data / "homes" / "hana" / ".jupyter"
+    settings.mkdir(parents=True)
+    (settings / "jupyter_server_config.py").write_text(CONFIG)
+    return person
+
+
+def waits(deployment: Deployment) -> bool:
+    """Whether the parent of the environment `lab` waits."""
+    return (deployment.data / "run" / "warm" / "lab" / "socket").exists()
+
+
+def counted(deployment: Deployment, how: str) -> float:
+    """How many servers were started so, as the Hub's metrics say."""
+    token = (deployment.data / "secrets" / "operator_token").read_text().strip()
+    page = requests.get(
+        f"{deployment.url}/hub/metrics", headers={"Authorization": f"token {token}"}, timeout=20
+    )
+    found = re.search(rf'^madang_server_starts_total{{how="{how}"}} (\S+)$', page.text, re.M)
+    return float(found[1]) if found else -1.0
+
+
+def start(person: Person, how: str) -> None:
+    """Start the server, and see that it came about like this."""
+    deployment = person.deployment
+    wait_for(lambda: waits(deployment), "a warm parent")
+    if how == "cold":
+        kill(deployment, "madang-warm")
+    before = counted(deployment, how)
+    assert before >= 0
+    person.start(**CHOICE)
+    assert counted(deployment, how) == before + 1
+
+
+def process_of(person: Person) -> int:
+    """The process of the person's server."""
+    return int(person.run("import os; print(os.getppid())"))
+
+
+def facts(person: Person) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(person.run(FACTS))
+    text = json.dumps(found)
+    # what differs from start to start: numbers of processes, kernels and connections, ports, tokens
+    for pattern, word in (
+        (r"socket:\[\d+\]", "socket"),
+        (r"pipe:\[\d+\]", "pipe"),
+        (r"kernel-[0-9a-f-]+\.json", "kernel"),
+        (r"127\.0\.0\.1:\d+/user", "address"),
+    ):
+        text = re.sub(pattern, word, text)
+    found = json.loads(text)
+    for name in ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "MLFLOW_TRACKING_TOKEN"):
+        assert len(found["environ"].pop(name)) > 20
+    assert int(found["environ"].pop("JPY_PARENT_PID")) > 1
+    # as many connections as the kernel and the Hub have just now
+    found["server files"] = sorted(set(found["server files"]))
+    return found
+
+
+def test_a_warm_server_is_what_a_cold_one_is(hana: Person) -> None:
+    home = hana.deployment.data / "homes" / "hana"
+    found, modules = {}, {}
+    for how in ("cold", "warm"):
+        start(hana, how)
+        found[how] = facts(hana)
+        hana.stop()
+        modules[how] = json.loads((home / "modules.json").read_text())
+    assert found["warm"] == found["cold"]
+    assert "jupyterhub-singleuser" in found["warm"]["server command"][1]
+    # nothing runs in a parent, and it holds nothing that a cold server would not have imported
+    assert modules["warm"]["running"] == modules["cold"]["running"] == 1
+    ours = {m for m in modules["warm"]["begun"] if m.startswith("madang_lab.warm")}
+    more = {*modules["warm"]["begun"]} - {*modules["cold"]["ended"]} - ours
+    assert not {m for m in more if m.partition(".")[0] not in ("runpy", "importlib")}, more
+    # and most of what one needs until its first cell
+    late = {*modules["warm"]["ended"]} - {*modules["warm"]["begun"]}
+    assert len(late) < 30, late
+
+
+def test_the_parent_holds_nothing_of_anybody(hana: Person) -> None:
+    start(hana, "warm")
+    deployment = hana.deployment
+    (parent,) = processes(deployment, "madang-warm")
+    folder = deployment.data / "run" / "warm"
+    assert [
+        f.stat().st_mode & 0o777 for f in (folder, folder / "lab", folder / "lab" / "socket")
+    ] == [
+        0o700,
+        0o700,
+        0o600,
+    ]
+    process = Path(f"/proc/{parent}")
+    assert b"TOKEN" not in (process / "environ").read_bytes()
+    assert len(list((process / "task").iterdir())) == 1
+    opened = [str(file.readlink()) for file in (process / "fd").iterdir()]
+    assert not [f for f in opened if "/homes/" in f or "/servers/" in f]
+    hana.stop()
+
+
+def test_a_server_that_is_killed_is_noticed_and_leaves_no_zombie(hana: Person) -> None:
+    start(hana, "warm")
+    server = process_of(hana)
+    os.kill(server, signal.SIGKILL)
+    wait_for(lambda: not hana.model().get("servers"), "the Hub to notice the end", 25)
+    assert not Path(f"/proc/{server}").exists()
+
+
+def test_a_server_outlives_its_parent_and_the_hub(hana: Person) -> None:
+    start(hana, "warm")
+    deployment = hana.deployment
+    server = process_of(hana)
+    with notebook(hana) as opened:
+        opened.ask("kept = 41")
+        kill(deployment, "madang-warm")
+        kill(deployment, "-m jupyterhub ")
+        assert opened.ask("print(kept + 1)") == "42"
+        health = f"{deployment.url}/hub/health"
+        wait_for(lambda: requests.get(health, timeout=5).ok, "the Hub to be back")
+        wait_for(lambda: hana.server_ready, "the Hub to know the server")
+        assert server in processes(deployment, "jupyterhub-singleuser")
+    hana.stop()
+    assert not Path(f"/proc/{server}").exists()
+
+
+def test_an_environment_that_was_changed_is_not_claimed(hana: Person, root: Path) -> None:
+    """Its parent has the old modules: the next server is cold, and a new parent follows."""
+    deployment = hana.deployment
+    wait_for(lambda: waits(deployment), "a warm parent")
+    (before,) = processes(deployment, "madang-warm")
+    site = next((root / "build" / "env" / "lab").glob("lib/python3*/site-packages"))
+    os.utime(site)
+    cold = counted(deployment, "cold")
+    hana.start(**CHOICE)
+    assert counted(deployment, "cold") == cold + 1
+    wait_for(lambda: waits(deployment) and before not in processes(deployment), "a new parent")
+    assert len(processes(deployment, "madang-warm")) == 1
+    hana.stop()
+    start(hana, "warm")
+    hana.stop()
