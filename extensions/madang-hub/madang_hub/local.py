@@ -98,8 +98,7 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         """Where a server claimed from a warm parent will answer; None if there is none to be had."""
         if self.warm is None:
             return None
-        port: int = self.port or random_port()
-        self.port = port
+        self.set_trait("port", self.port or random_port())
         command = [*self.cmd[1:], *self.get_args()]
         wish = Wish("", self.cmd[0], command, self.get_env(), self.home_dir)
         try:
@@ -109,7 +108,7 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
             return None
         self.pid = self.proc.pid
         self.log.info("%s: claimed a warm server, process %i", self.user.name, self.pid)
-        return self.ip or "127.0.0.1", port
+        return self.ip or "127.0.0.1", self.port
 
     def _nearest(self, image: str, name: str) -> Path:
         """``name`` of the folder of ``image``, or of its nearest ancestor that has one."""
