@@ -122,6 +122,8 @@ def test_a_warm_server_is_what_a_cold_one_is(hana: Person) -> None:
     found, modules = {}, {}
     for how in ("cold", "warm"):
         start(hana, how)
+        for path in ("/contents", "/kernelspecs"):
+            assert hana.server("GET", path).ok
         found[how] = facts(hana)
         hana.stop()
         modules[how] = json.loads((home / "modules.json").read_text())

@@ -40,7 +40,7 @@ class Prepared:
 def write_stand_in(folder: Path) -> Path:
     """The stand-in, in ``folder``."""
     path = folder / STAND_IN
-    path.write_text(_STAND_IN, encoding="ascii")
+    path.write_text(_STAND_IN, encoding="utf-8")
     path.chmod(0o700)
     return path
 

@@ -21,10 +21,12 @@ SERVER = (
     "jupyter_client.provisioning.local_provisioner",
     "jupyter_server.services.contents.largefilemanager",
     "jupyter_server.services.kernels.connection.channels",
+    "madang_lab.authorizer",
     "madang_lab.busy",
     "madang_lab.extension",
     "madang_lab.people",
     "madang_lab.tracking",
+    "madang_lab.visitors",
     "psutil",
     "terminado",
     "tornado.platform.asyncio",
@@ -57,7 +59,11 @@ def everything() -> None:
     """Import all of it; what cannot be imported is the server's own matter later, and logged here."""
     for name in (*SERVER, *services(), *enabled()):
         try:
-            importlib.import_module(name)
+            module = importlib.import_module(name)
+            # where an extension says what it consists of; JupyterLab imports itself there
+            points = getattr(module, "_jupyter_server_extension_points", None)
+            if points is not None:
+                points()
         except Exception:
             logging.getLogger(__name__).exception("%s cannot be imported ahead", name)
     # what is there now stays: a collection in a child would copy all the pages it touches
