@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,22 @@ atexit.register(tell)
 
 
 @pytest.fixture(scope="module")
-def hana(embedded_mode: Deployment) -> Person:
+def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """The admin of an installation of this module's own: its processes are killed here."""
+    deployment = Deployment("embedded", tmp_path_factory.mktemp("warm") / "data")
+    try:
+        person = Person(deployment, deployment.admin, language="en")
+        person.join(deployment.one_time_password(deployment.up()))
+        yield person
+    finally:
+        deployment.remove()
+
+
+@pytest.fixture(scope="module")
+def hana(admin: Person) -> Person:
     """Somebody whose server writes down which modules it had when it was configured, and when it ended."""
-    person = newcomer(embedded_mode, "hana", language="en")
-    settings = embedded_mode.data / "homes" / "hana" / ".jupyter"
+    person = newcomer(admin.deployment, "hana", language="en")
+    settings = person.deployment.data / "homes" / "hana" / ".jupyter"
     settings.mkdir(parents=True)
     (settings / "jupyter_server_config.py").write_text(CONFIG)
     return person
@@ -70,26 +83,23 @@ def waits(deployment: Deployment) -> bool:
     return (deployment.data / "run" / "warm" / "lab" / "socket").exists()
 
 
-def counted(deployment: Deployment, how: str) -> float:
+def counted(admin: Person, how: str) -> float:
     """How many servers were started so, as the Hub's metrics say."""
-    token = (deployment.data / "secrets" / "operator_token").read_text().strip()
-    page = requests.get(
-        f"{deployment.url}/hub/metrics", headers={"Authorization": f"token {token}"}, timeout=20
-    )
+    page = admin.session.get(f"{admin.url}/hub/metrics", timeout=20)
     found = re.search(rf'^madang_server_starts_total{{how="{how}"}} (\S+)$', page.text, re.M)
-    return float(found[1]) if found else -1.0
+    assert found, page.text
+    return float(found[1])
 
 
-def start(person: Person, how: str) -> None:
+def start(person: Person, admin: Person, how: str) -> None:
     """Start the server, and see that it came about like this."""
     deployment = person.deployment
     wait_for(lambda: waits(deployment), "a warm parent")
     if how == "cold":
         kill(deployment, "madang-warm")
-    before = counted(deployment, how)
-    assert before >= 0
+    before = counted(admin, how)
     person.start(**CHOICE)
-    assert counted(deployment, how) == before + 1
+    assert counted(admin, how) == before + 1
 
 
 def process_of(person: Person) -> int:
@@ -117,11 +127,11 @@ def facts(person: Person) -> dict[str, Any]:
     return found
 
 
-def test_a_warm_server_is_what_a_cold_one_is(hana: Person) -> None:
+def test_a_warm_server_is_what_a_cold_one_is(hana: Person, admin: Person) -> None:
     home = hana.deployment.data / "homes" / "hana"
     found, modules = {}, {}
     for how in ("cold", "warm"):
-        start(hana, how)
+        start(hana, admin, how)
         for path in ("/contents", "/kernelspecs"):
             assert hana.server("GET", path).ok
         found[how] = facts(hana)
@@ -139,8 +149,8 @@ def test_a_warm_server_is_what_a_cold_one_is(hana: Person) -> None:
     assert len(late) < 30, late
 
 
-def test_the_parent_holds_nothing_of_anybody(hana: Person) -> None:
-    start(hana, "warm")
+def test_the_parent_holds_nothing_of_anybody(hana: Person, admin: Person) -> None:
+    start(hana, admin, "warm")
     deployment = hana.deployment
     (parent,) = processes(deployment, "madang-warm")
     folder = deployment.data / "run" / "warm"
@@ -159,16 +169,18 @@ def test_the_parent_holds_nothing_of_anybody(hana: Person) -> None:
     hana.stop()
 
 
-def test_a_server_that_is_killed_is_noticed_and_leaves_no_zombie(hana: Person) -> None:
-    start(hana, "warm")
+def test_a_server_that_is_killed_is_noticed_and_leaves_no_zombie(
+    hana: Person, admin: Person
+) -> None:
+    start(hana, admin, "warm")
     server = process_of(hana)
     os.kill(server, signal.SIGKILL)
     wait_for(lambda: not hana.model().get("servers"), "the Hub to notice the end", 25)
     assert not Path(f"/proc/{server}").exists()
 
 
-def test_a_server_outlives_its_parent_and_the_hub(hana: Person) -> None:
-    start(hana, "warm")
+def test_a_server_outlives_its_parent_and_the_hub(hana: Person, admin: Person) -> None:
+    start(hana, admin, "warm")
     deployment = hana.deployment
     server = process_of(hana)
     with notebook(hana) as opened:
@@ -184,18 +196,20 @@ def test_a_server_outlives_its_parent_and_the_hub(hana: Person) -> None:
     assert not Path(f"/proc/{server}").exists()
 
 
-def test_an_environment_that_was_changed_is_not_claimed(hana: Person, root: Path) -> None:
+def test_an_environment_that_was_changed_is_not_claimed(
+    hana: Person, admin: Person, root: Path
+) -> None:
     """Its parent has the old modules: the next server is cold, and a new parent follows."""
     deployment = hana.deployment
     wait_for(lambda: waits(deployment), "a warm parent")
     (before,) = processes(deployment, "madang-warm")
     site = next((root / "build" / "env" / "lab").glob("lib/python3*/site-packages"))
     os.utime(site)
-    cold = counted(deployment, "cold")
+    cold = counted(admin, "cold")
     hana.start(**CHOICE)
-    assert counted(deployment, "cold") == cold + 1
+    assert counted(admin, "cold") == cold + 1
     wait_for(lambda: waits(deployment) and before not in processes(deployment), "a new parent")
     assert len(processes(deployment, "madang-warm")) == 1
     hana.stop()
-    start(hana, "warm")
+    start(hana, admin, "warm")
     hana.stop()
