@@ -19,7 +19,7 @@ from support.accounts import with_one_password
 from support.deployment import ROOT, Deployment
 from support.people import Person, newcomer
 
-from bench import accelerators, images, lending, signins, tracking
+from bench import accelerators, images, lending, signins, tracking, warm
 from bench.clients import Client, client_of
 from bench.plain import plain_hub
 from bench.result import Result
@@ -124,7 +124,11 @@ def lease_device_visible(hubs: Hubs) -> Result:
     return lending.device_visible(hubs.ours, SIZE)
 
 
-ALONE: dict[str, Callable[[], Iterable[Result]]] = {**images.ALONE, **accelerators.ALONE}
+ALONE: dict[str, Callable[[], Iterable[Result]]] = {
+    **images.ALONE,
+    **accelerators.ALONE,
+    **warm.ALONE,
+}
 
 MEASURES: dict[str, Callable[[Hubs], Result]] = {
     "first_cell_cold": first_cell_cold,
@@ -165,7 +169,7 @@ def main() -> int:
         )
         return 2
     if given.needs:
-        print("engine" if set(only or every) - set(tracking.MEASURES) else "")
+        print("engine" if set(only or every) - {*tracking.MEASURES, *warm.ALONE} else "")
         return 0
     results: list[Result] = []
 

@@ -105,10 +105,28 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
             self.proc = await asyncio.to_thread(self.warm.claim, image, wish, log)
         except NotWarmError as error:
             self.log.info("%s: no warm server (%s), starting a cold one", self.user.name, error)
+            self.warm.soon(image)
             return None
         self.pid = self.proc.pid
         self.log.info("%s: claimed a warm server, process %i", self.user.name, self.pid)
-        return self.ip or "127.0.0.1", self.port
+        where = self.ip or "127.0.0.1", self.port
+        await self._listening(*where)
+        return where
+
+    async def _listening(self, host: str, port: int) -> None:
+        """Return when the claimed server listens, at most a second later.
+
+        It does after a tenth of one. JupyterHub would look at once, and then again after a pause.
+        """
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline and self.proc.poll() is None:
+            try:
+                _, line = await asyncio.open_connection(host, port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                line.close()
+                return
 
     def _nearest(self, image: str, name: str) -> Path:
         """``name`` of the folder of ``image``, or of its nearest ancestor that has one."""

@@ -27,9 +27,8 @@ def warm_parents(places: Places, root: Path, catalog: Catalog) -> WarmParents:
     parents = WarmParents(root / ENVIRONMENTS, places.run / "warm", places.log, given)
     try:
         # the Hub reads its configuration inside its loop; tests and commands have none
-        loop = asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
         return parents
-    image = catalog.environments[catalog.default[0]].image
-    loop.call_later(AFTER, lambda: loop.run_in_executor(None, parents.ensure, image))
+    parents.soon(catalog.environments[catalog.default[0]].image, AFTER)
     return parents

@@ -6,6 +6,7 @@ down` ends them with those.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -34,6 +35,8 @@ KEPT = (
 )
 """What a parent gets of the Hub's own variables: what JupyterHub's spawners pass on to a server."""
 MARKS = (".madang-lock", ".madang-lab")
+LATER = 3.0
+"""Seconds until a parent that is missing is started: the server that is started cold meanwhile comes first."""
 AGAIN_AFTER = 30.0
 """Seconds until a parent that did not come to wait is tried again."""
 
@@ -69,6 +72,7 @@ class WarmParents:
         self._given = dict(given)
         self._started: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         self._former: list[subprocess.Popen[bytes]] = []
+        self._planned: set[str] = set()
         # a class claims from several threads
         self._lock = threading.RLock()
 
@@ -89,7 +93,7 @@ class WarmParents:
         """A server of ``image`` as in ``wish``, whose version is filled in here; it is counted.
 
         Raises:
-            NotWarmError: start it cold; a parent for the next one is on its way.
+            NotWarmError: start it cold, and then call :meth:`soon`.
         """
         began = time.monotonic()
         version = version_of(self._environments / image, self.environ())
@@ -100,28 +104,33 @@ class WarmParents:
             with self._lock:
                 if error.reason == "version":
                     self._retire(image)
-                elif error.reason == "none" and self._is_starting(image):
+                elif error.reason == "none" and (
+                    image in self._planned or self._is_starting(image)
+                ):
                     error = NotWarmError("starting")
-                if error.reason in ("none", "version"):
-                    self.start(image)
             counts.cold(error.reason)
             raise error from None
         counts.warm(time.monotonic() - began)
         return server
 
+    def soon(self, image: str, seconds: float = LATER) -> None:
+        """See after ``seconds`` that the parent of ``image`` waits; called in the Hub's loop."""
+        if image not in self._planned:
+            self._planned.add(image)
+            loop = asyncio.get_running_loop()
+            loop.call_later(seconds, lambda: loop.run_in_executor(None, self.ensure, image))
+
     def ensure(self, image: str) -> None:
         """Start the parent of ``image`` unless one waits."""
+        self._planned.discard(image)
         try:
             claimed.connect(self.folder_of(image)).close()
         except NotWarmError:
-            self.start(image)
-
-    def start(self, image: str) -> None:
-        """Start the parent of ``image``; it waits about two seconds later. A failure is logged only."""
-        with self._lock:
-            self._start(image)
+            with self._lock:
+                self._start(image)
 
     def _start(self, image: str) -> None:
+        """Start the parent of ``image``; it waits about two seconds later. A failure is logged only."""
         program = self._environments / image / "bin" / PROGRAM
         if self._is_starting(image) or not program.exists():
             return
@@ -146,6 +155,7 @@ class WarmParents:
         except OSError as error:
             log.warning("The warm parent of %s cannot be started: %s", image, error)
             return
+        self._forget(image)
         self._started[image] = process, time.monotonic()
         # those that ended are not to stay as zombies
         self._former = [one for one in self._former if one.poll() is None]
@@ -168,5 +178,8 @@ class WarmParents:
                 os.kill(claimed.peer(line)[0], signal.SIGTERM)
         except (NotWarmError, ProcessLookupError):
             pass
+        self._forget(image)
+
+    def _forget(self, image: str) -> None:
         if image in self._started:
             self._former.append(self._started.pop(image)[0])
