@@ -85,6 +85,8 @@ c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = given["folder"] + "/homes/{username}"
 c.Spawner.cmd = [sys.executable, given["folder"] + "/server.py", given["folder"] + "/servers"]
 c.Spawner.poll_interval = 1
+# as Madang's: JupyterLab asks the broker with its server's token
+c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!user", scopes.ACCESS]
 c.Authenticator.allow_all = True
 c.JupyterHub.services = [
     {"name": "accelerators", "url": "http://127.0.0.1:%d" % given["broker"],
