@@ -3,6 +3,7 @@
 (function () {
   const box = document.getElementById("lending");
   const texts = JSON.parse(box.dataset.texts);
+  const titles = JSON.parse(box.dataset.teams);
   const fill = window.people.fill;
   const clock = window.people.clock;
   const make = window.lend.make;
@@ -77,7 +78,7 @@
 
   function wish(one) {
     const rows = [[texts.device, asked(one)]];
-    rows.push([texts.team, one.team]);
+    rows.push([texts.team, titles[one.team] || one.team]);
     return rows;
   }
 
@@ -167,7 +168,7 @@
     const start = me.server === false && !one.environment;
     const left = { time: clock(one.ends), minutes: window.lend.minutesUntil(one.ends) };
     element.append(
-      facts([...using(one), [texts.since, clock(one.began)], [texts.ends, fill(texts.left, left)], [texts.team, one.team]]),
+      facts([...using(one), [texts.since, clock(one.began)], [texts.ends, fill(texts.left, left)], [texts.team, titles[one.team] || one.team]]),
     );
     if (one.idle_since) {
       const words = fill(texts.idle, { time: clock(one.idle_since) });
@@ -247,7 +248,7 @@
         const begins = clock(one.starts);
         const model = one.model || one.kind;
         const count = one.count > 1 ? fill(texts.count, { count: one.count, model: model }) : model;
-        return make("li", "", fill(texts.reserved, { team: one.team, count: count, begins: begins, ends: clock(one.ends) }));
+        return make("li", "", fill(texts.reserved, { team: titles[one.team] || one.team, count: count, begins: begins, ends: clock(one.ends) }));
       }),
     );
   }
@@ -259,7 +260,7 @@
     place("budgets").replaceChildren(
       ...me.budgets.map((one) => {
         const element = make("div", "budget");
-        element.append(make("p", "row-title", one.team));
+        element.append(make("p", "row-title", titles[one.team] || one.team));
         const values = { used: hours(one.used), promised: hours(one.promised), limit: hours(one.limit || 0) };
         if (one.limit === null) {
           element.append(make("p", "row-facts", fill(texts.noLimit, values)));
@@ -308,7 +309,7 @@
     const choices = [];
     for (const kind of kinds) {
       const models = [...new Set(me.free.filter((one) => one.kind === kind && one.model).map((one) => one.model))];
-      if (models.length !== 1) choices.push([kind, "", fill(texts.any, { kind: kind })]);
+      if (models.length !== 1) choices.push([kind, "", models.length ? fill(texts.any, { kind: kind }) : kind]);
       for (const name of models) choices.push([kind, name, name]);
     }
     const now = JSON.stringify(choices);
