@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +29,7 @@ from madang_hub.accelerators.broker.parts import TEMPLATES, Parts
 from madang_hub.accelerators.broker.policy import Limits
 from madang_hub.accelerators.broker.rounds import Rounds
 from madang_hub.accelerators.broker.scopes import ADMIN, METRICS
+from madang_hub.accelerators.estimate import NoEstimate
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import Lease, Policy, State, Why
 from madang_hub.accelerators.reconcile import Container
@@ -42,6 +46,7 @@ from madang_hub.people.service.parts import templates
 from madang_hub.places import Places
 from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf
+from madang_hub.web.static_files import STATIC
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "/services/accelerators/"
@@ -289,6 +294,35 @@ async def test_the_own_page(site: Site, language: str, words: str, none: str) ->
     page = await site.page("ann", Accept_Language=language)
     assert none in visible(page)
     assert words not in visible(page)
+
+
+WORDS_OF = {"accelerators-mine.js": "", "accelerators-desk.js": "class/class:c"}
+
+
+@pytest.mark.parametrize("script", WORDS_OF)
+async def test_a_script_finds_its_words(site: Site, script: str) -> None:
+    page = await site.page("teacher", WORDS_OF[script])
+    texts = re.search(r"data-texts='([^']*)'", page)
+    assert texts
+    known = json.loads(html.unescape(texts[1]))
+    used = set(re.findall(r"\btexts\.(\w+)", (STATIC / script).read_text(encoding="utf-8")))
+    assert used
+    assert used <= set(known)
+    assert all(known.values())
+
+
+async def test_every_reason_has_words(site: Site) -> None:
+    """Why a lease ended, and why nobody can say when it begins; the names are those of the script."""
+    page = await site.page("ann")
+    texts = re.search(r"data-texts='([^']*)'", page)
+    assert texts
+    known = json.loads(html.unescape(texts[1]))
+    script = (STATIC / "accelerators-mine.js").read_text(encoding="utf-8")
+    renamed = re.search(r"const WHY = \{(.*?)\}", script)
+    assert renamed
+    names = dict(re.findall(r'"?([\w-]+)"?: "(\w+)"', renamed[1]))
+    assert {names.get(why.value, why.value) for why in Why} <= set(known)
+    assert {f"none{one.value.capitalize()}" for one in NoEstimate} <= set(known)
 
 
 async def test_who_leads_finds_the_other_pages(site: Site) -> None:

@@ -17,6 +17,7 @@
   let shown = "";
   let states = null;
   let said = "";
+  let shares = [];
 
   // ---- pieces ----
   function button(words, step, press, primary) {
@@ -73,6 +74,7 @@
 
   function asked(one) {
     const name = one.model || one.kind;
+    if (one.part) return fill(texts.part, { model: name });
     return one.count > 1 ? fill(texts.count, { count: one.count, model: name }) : name;
   }
 
@@ -176,7 +178,7 @@
         make("p", "note warn", one.idle_until ? words + " " + fill(texts.idleUntil, { time: clock(one.idle_until) }) : words),
       );
     }
-    if (start) element.append(make("p", "note info", fill(texts.taken, { minutes: box.dataset.starting })));
+    if (start) element.append(make("p", "note info", fill(texts.startNow, { minutes: box.dataset.starting })));
     const row = make("p", "actions");
     const open = make("a", "button primary", start ? texts.start : texts.open);
     open.href = box.dataset.hub + (start ? "spawn" : "home");
@@ -218,7 +220,8 @@
   }
 
   function freeWords(one) {
-    const words = one.total ? [fill(one.free ? texts.free : texts.allTaken, one)] : [];
+    const words = one.total ? [fill(one.free ? texts.free : one.total > 1 ? texts.allTaken : texts.taken, one)] : [];
+    if (one.total && one.shares > 1) words.push(fill(texts.parts, { free: one.parts_free, total: one.total * one.shares }));
     if (one.total && !one.free && one.next_free) words.push(fill(texts.next, { time: clock(one.next_free) }));
     if (one.waiting) words.push(fill(texts.inLine, { number: one.waiting }));
     if (one.ill) words.push(fill(texts.ill, { number: one.ill }));
@@ -312,7 +315,8 @@
       if (models.length !== 1) choices.push([kind, "", models.length ? fill(texts.any, { kind: kind }) : kind]);
       for (const name of models) choices.push([kind, name, name]);
     }
-    const now = JSON.stringify(choices);
+    shares = me.free.map((one) => ({ kind: one.kind, model: one.model, shares: one.shares }));
+    const now = JSON.stringify([choices, shares]);
     if (model.dataset.choices === now) return;
     model.dataset.choices = now;
     const before = model.value;
@@ -329,8 +333,15 @@
 
   const kindNow = () => (place("model").value ? JSON.parse(place("model").value)[0] : "");
 
+  // Whether one of the chosen ones is divided.
+  function divided() {
+    const [kind, model] = JSON.parse(place("model").value || '["", ""]');
+    return shares.some((one) => one.shares > 1 && one.kind === kind && (!model || one.model === model));
+  }
+
   // Environments that cannot use the kind, and sizes that the environment has not, are no choice.
   function fit() {
+    place("part-row").hidden = !divided();
     const environment = place("environment");
     for (const option of environment.options)
       option.hidden = option.disabled = Boolean(option.value) && !option.dataset.kinds.split(" ").includes(kindNow());
@@ -367,6 +378,7 @@
       const [kind, model] = JSON.parse(place("model").value);
       const body = { kind: kind, minutes: Number(place("minutes").value) };
       if (model) body.model = model;
+      if (divided() && place("part").checked) body.shared = true;
       if (place("team")) body.team = place("team").value;
       if (place("environment").value) {
         body.environment = place("environment").value;

@@ -70,7 +70,7 @@
     const dot = make("span", "dot");
     dot.setAttribute("aria-hidden", "true");
     name.append(dot, make("span", "", window.lend.called(one)));
-    const words = [fill(one.free ? texts.free : texts.allTaken, one)];
+    const words = [fill(one.free ? texts.free : one.total > 1 ? texts.allTaken : texts.taken, one)];
     if (!one.free && one.next_free) words.push(fill(texts.next, { time: clock(one.next_free) }));
     if (one.waiting) words.push(fill(texts.inLine, { number: one.waiting }));
     row.append(name, make("span", "row-facts", words.join(" · ")));
