@@ -13,10 +13,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.accelerators import slots, wish
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
 
 from madang_hub.accelerators.broker.desk import Desk
 from madang_hub.accelerators.broker.engine import HubServers
-from madang_hub.accelerators.broker.parts import Parts
+from madang_hub.accelerators.broker.parts import Parts, answers
 from madang_hub.accelerators.broker.policy import Limits
 from madang_hub.accelerators.broker.rounds import Rounds
 from madang_hub.accelerators.idle import Notice
@@ -742,3 +745,21 @@ def test_who_extends_is_there(play: Play) -> None:
         assert at.desk.idle(at.lease(mine)) is not None
 
     play(story, IDLE)
+
+
+def test_whether_servers_can_report() -> None:
+    class Health(RequestHandler):
+        def get(self, status: str) -> None:
+            self.set_status(int(status))
+
+    async def told() -> list[bool]:
+        socket, port = bind_unused_port()
+        server = HTTPServer(Application([(r"/(\d+)", Health)]))
+        server.add_socket(socket)
+        url = f"http://127.0.0.1:{port}"
+        found = [await answers(f"{url}/{status}") for status in (200, 500)]
+        server.stop()
+        await server.close_all_connections()
+        return [*found, await answers(f"{url}/200")]
+
+    assert asyncio.run(told()) == [True, False, False]

@@ -47,6 +47,15 @@ async def _unknown() -> bool:
     return False
 
 
+async def answers(url: str) -> bool:
+    """Whether a service of ours answers at ``url`` that it is well, within two seconds."""
+    try:
+        await AsyncHTTPClient().fetch(url, request_timeout=2)
+    except (HTTPClientError, OSError):
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Parts:
     """One per process, in Tornado's settings as ``parts``.
@@ -113,15 +122,6 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         servers_work=servers_work,
     )
 
-    async def reports_arrive() -> bool:
-        """Servers report to the people service."""
-        try:
-            health = f"{places.people_url}{PEOPLE_PREFIX}health"
-            await AsyncHTTPClient().fetch(health, request_timeout=2)
-        except (HTTPClientError, OSError):
-            return False
-        return True
-
     folders = chosen(settings.accelerator_cdi)
     containers = EngineContainers(hub, places.broker_socket)
     return Parts(
@@ -135,5 +135,6 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
         engine=containers if places.mode == "server" else HubServers(hub),
         desk=desk,
         take=Sources(root, folders, under=Path(os.environ.get(UNDER, "/"))).take,
-        reports_arrive=reports_arrive,
+        # servers report to the people service
+        reports_arrive=partial(answers, f"{places.people_url}{PEOPLE_PREFIX}health"),
     )
