@@ -5,6 +5,7 @@ The tests are one story and go on from each other.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -188,19 +189,26 @@ def test_the_part_sees_names_and_opens_nothing(server_mode: Deployment) -> None:
     script = (
         "import json, os\n"
         "found = {'who': os.getuid(), 'names': os.path.exists('/host/dev/fuse')}\n"
-        "try: open('/host/dev/fuse'); found['opens'] = True\n"
+        "try: open('/host/dev/fuse'); found['opens'] = 0\n"
         "except OSError as error: found['opens'] = error.errno\n"
         "found['shm'] = os.access('/host/dev/shm', os.R_OK)\n"
         "found['caps'] = [l for l in open('/proc/self/status') if l.startswith('CapEff')][0].split()[1]\n"
         "print(json.dumps(found))"
     )
-    said = server_mode.compose("exec", "-T", "accelerators", "python", "-c", script)
-    found: dict[str, Any] = json.loads(said.splitlines()[-1])
-    assert found["who"] == 990
-    assert found["names"]
-    assert found["opens"] == 1  # EPERM: the control group's rule, not the file's mode
-    assert not found["shm"]
-    assert int(found["caps"], 16) == 0
+
+    def inside(*options: str) -> dict[str, Any]:
+        words = ["exec", "-T", *options, "accelerators", "python", "-c", script]
+        found: dict[str, Any] = json.loads(server_mode.compose(*words).splitlines()[-1])
+        assert found["names"]
+        assert int(found["caps"], 16) == 0
+        return found
+
+    part = inside()
+    assert part["who"] == 990
+    assert part["opens"]
+    assert not part["shm"]
+    # not the file's mode keeps it closed, which lets its owner in, but the rule of the control group
+    assert inside("--user", "0")["opens"] == errno.EPERM
 
 
 # ---- NVIDIA's driver ------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ def test_a_lease() -> None:
 
 
 def test_nothing_is_lent() -> None:
-    assert lent_from(404, {"message": "…", "kinds": [*GPU]}) == Lent(kinds=GPU)
+    answer = {"lease": None, "slots": [], "devices": [], "kinds": [*GPU]}
+    assert lent_from(200, answer) == Lent(kinds=GPU)
 
 
 def test_what_does_not_work_is_said_in_the_brokers_words() -> None:
@@ -45,6 +46,8 @@ def test_what_does_not_work_is_said_in_the_brokers_words() -> None:
         (302, {}),
         (403, {"message": "no"}),
         (404, None),
+        (404, {"message": "nothing here"}),
+        (200, {"lease": None, "slots": None}),
         (502, {"message": "the Hub is away"}),
     ],
 )
@@ -95,7 +98,7 @@ def answered_with(reply: bytes | None) -> Lent:
 
 
 def test_a_broker_that_answers() -> None:
-    found = answered_with(b'HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n{"kinds": []}')
+    found = answered_with(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"lease": null}')
     assert found == Lent()
 
 

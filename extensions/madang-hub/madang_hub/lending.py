@@ -54,12 +54,10 @@ def lent_from(status: int, body: Any) -> Lent:
     if isinstance(body, Mapping):
         if status == 409:
             raise NotUsableError(str(body.get("message", "")))
-        kinds = _texts(body, "kinds")
-        if status == 404:
-            return Lent(kinds=kinds)
-        lease = body.get("lease")
-        if status == 200 and isinstance(lease, str) and lease:
-            return Lent(lease, _texts(body, "slots"), _texts(body, "devices"), kinds)
+        lease = body.get("lease", "")
+        if status == 200 and (lease is None or (isinstance(lease, str) and lease)):
+            slots, devices = _texts(body, "slots"), _texts(body, "devices")
+            return Lent(lease or "", slots, devices, _texts(body, "kinds"))
     raise BrokerAwayError(f"it answers {status}")
 
 

@@ -251,8 +251,8 @@ class Devices(Asked):
         known = desk.inventory.by_id
         kinds = sorted({slot.kind for slot in known.values()})
         if lease is None:
-            message = self.sentence(NOTHING_HERE)
-            self.send({"status": 404, "message": message, "kinds": kinds}, 404)
+            nothing: list[str] = []
+            self.send({"lease": None, "slots": nothing, "devices": nothing, "kinds": kinds})
             return
         slots = [known[slot] for slot in lease.slots if slot in known]
         good = [s for s in slots if s.health is Health.GOOD and s.devices]
