@@ -34,25 +34,27 @@ def test_one_name_a_device_and_none_for_several(tmp_path: Path) -> None:
     written(tmp_path, "nvidia.com/gpu", nodes)
     give = devices_to_give([tmp_path, tmp_path / "none"], tmp_path)
     # missing nodes are the inventory's matter, and the engine's
-    assert give() == {f"nvidia.com/gpu={CARD}", "nvidia.com/gpu=1"}
+    assert give() == {f"nvidia.com/gpu={CARD}": 1, "nvidia.com/gpu=1": 1}
 
 
 def test_it_is_read_anew_each_time(tmp_path: Path) -> None:
     give = devices_to_give([tmp_path], tmp_path)
-    assert give() == frozenset()
+    assert give() == {}
     written(tmp_path, "acme.com/npu", {"0": ["/dev/acme0"], "1": ["/dev/acme1"]})
-    assert give() == {"acme.com/npu=0", "acme.com/npu=1"}
+    assert give() == {"acme.com/npu=0": 1, "acme.com/npu=1": 1}
     (tmp_path / "accelerators.toml").write_text('["acme.com/npu=0"]\noffered = false\n')
-    assert give() == {"acme.com/npu=1"}
+    assert give() == {"acme.com/npu=1": 1}
+    (tmp_path / "accelerators.toml").write_text('["acme.com/npu=0"]\nshares = 4\n')
+    assert give() == {"acme.com/npu=0": 4, "acme.com/npu=1": 1}
 
 
 def test_a_group_goes_as_one(tmp_path: Path) -> None:
     nodes = {str(n): [f"/dev/rbln{n}", "/dev/rsd0"] for n in range(2)}
     written(tmp_path, "rebellions.ai/npu", nodes)
     give = devices_to_give([tmp_path], tmp_path)
-    assert give() == {"rebellions.ai/npu=0", "rebellions.ai/npu=1"}
+    assert give() == {"rebellions.ai/npu=0": 1, "rebellions.ai/npu=1": 1}
     (tmp_path / "accelerators.toml").write_text('["rebellions.ai/npu=1"]\noffered = false\n')
-    assert give() == frozenset()
+    assert give() == {}
 
 
 def test_a_table_that_is_wrong_gives_nothing_away(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ async def listening(folder: Path, engine: StandIn, rules: Rules) -> AsyncIterato
         engine.socket,
         rules,
         check_homes=True,
-        devices=lambda: frozenset({f"{KIND}=0", f"{KIND}=1"}),
+        devices=lambda: {f"{KIND}=0": 1, f"{KIND}=1": 1, f"{KIND}=2": 2},
     )
     task = asyncio.create_task(serve(gateway.app(), path, None, stop, ready))
     async with asyncio.timeout(10):
@@ -239,6 +239,18 @@ async def test_a_device_is_in_one_container_only(
     with pytest.raises(APIError, match="not ours to give"):
         await do(client.create_container, **lent(client, rules, f"{KIND}=all"))
     assert engine.calls("POST") == ["/v1.45/containers/create"] * 2
+
+
+async def test_a_divided_device_is_in_as_many_containers_as_the_operator_says(
+    client: docker.APIClient, engine: StandIn, rules: Rules
+) -> None:
+    await do(Path(rules.homes / "alice").mkdir, parents=True)
+    engine.listing = [{"Labels": {"madang.devices": f"{KIND}=2"}}]
+    await do(client.create_container, **lent(client, rules, f"{KIND}=2"))
+    engine.listing *= 2
+    with pytest.raises(APIError, match=rf"the device {KIND}=2 is in another container"):
+        await do(client.create_container, **lent(client, rules, f"{KIND}=2"))
+    assert engine.calls("POST") == ["/v1.45/containers/create"]
 
 
 async def test_without_a_listing_no_device_is_given(

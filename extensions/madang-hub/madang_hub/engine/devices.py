@@ -1,7 +1,8 @@
 """Which CDI devices the gateway hands out, and to how many containers. Rules, and what reads the files.
 
 The gateway knows no leases. It knows what the specifications name, never hands out a name for several devices
-(``all``), and lets no device into two containers: a second lock beside the broker's.
+(``all``), and lets no device into two containers, or, where the operator divides it, into no more than so many: a
+second lock beside the broker's.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from madang_hub.engine.checks import Refused, need
 from madang_hub.user_container import DEVICES_LABEL
 
 
-def to_give(parts: Iterable[Part], rows: Mapping[str, Row]) -> frozenset[str]:
-    """Full CDI names that may be handed out: one name a device, without those that the operator keeps."""
-    found: set[str] = set()
+def to_give(parts: Iterable[Part], rows: Mapping[str, Row]) -> dict[str, int]:
+    """Full CDI names that may be handed out, and to how many containers at a time.
+
+    One name a device, without those that the operator keeps.
+    """
+    found: dict[str, int] = {}
     for part in parts:
         names = part.cdi.split()
         if len(names) == 1:
@@ -30,8 +34,8 @@ def to_give(parts: Iterable[Part], rows: Mapping[str, Row]) -> frozenset[str]:
         else:
             said = [rows[name] for name in names if name in rows]
         if all(row.offered for row in said):
-            found.update(names)
-    return frozenset(found)
+            found.update(dict.fromkeys(names, min((row.shares for row in said), default=1)))
+    return found
 
 
 def devices_in(body: bytes) -> list[str]:
@@ -40,10 +44,11 @@ def devices_in(body: bytes) -> list[str]:
     return [name for request in requests for name in request["DeviceIDs"]]
 
 
-def check_free(wanted: Iterable[str], listing: Any) -> None:
-    """Whether no container has one of the ``wanted`` devices.
+def check_free(wanted: Iterable[str], listing: Any, given: Mapping[str, int]) -> None:
+    """Whether the ``wanted`` devices are in fewer containers than may have them.
 
     Args:
+        given: from :func:`to_give`.
         listing: the engine's, of all containers with the label of devices, whether they run or not: one that
             has ended can be started again.
 
@@ -58,14 +63,14 @@ def check_free(wanted: Iterable[str], listing: Any) -> None:
             raise Refused("the engine's listing of containers cannot be read")
         taken.update(str(labels.get(DEVICES_LABEL, "")).split())
     for name in wanted:
-        if taken[name]:
+        if taken[name] >= given.get(name, 1):
             raise Refused(f"the device {name} is in another container")
 
 
-def devices_to_give(folders: Sequence[Path], root: Path) -> Callable[[], frozenset[str]]:
+def devices_to_give(folders: Sequence[Path], root: Path) -> Callable[[], dict[str, int]]:
     """What the specifications in ``folders`` name now, without what ``accelerators.toml`` in ``root`` keeps."""
 
-    def devices() -> frozenset[str]:
+    def devices() -> dict[str, int]:
         parts, _ = cdi_files.read(folders)
         return to_give(parts, table.read(root))
 

@@ -95,7 +95,7 @@ class Gateway:
     ``check_homes`` looks, before a container is created, that the home is a real folder; it needs
     the homes at the same path as the engine sees them. ``more_images`` names, at each request, the images
     that may be started beside those of ``rules``; ``devices``, asked when a container wants some, the CDI
-    devices that may be handed out. ``calls``: names of the only calls that pass.
+    devices that may be handed out, and to how many containers. ``calls``: names of the only calls that pass.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Gateway:
         *,
         check_homes: bool = False,
         more_images: Callable[[], frozenset[str]] = frozenset,
-        devices: Callable[[], frozenset[str]] = frozenset,
+        devices: Callable[[], dict[str, int]] = dict,
         calls: frozenset[str] | None = None,
     ) -> None:
         self.engine = engine
@@ -178,9 +178,11 @@ class Gateway:
         except web.HTTPRequestEntityTooLarge:
             return self._refuse(request, f"the body is larger than {MAX_BODY} bytes")
         rules = replace(self.rules, images=self.rules.images | self._more_images())
+        given: dict[str, int] = {}
         if b'"DeviceRequests"' in body:  # in no other letters: those are refused
             try:
-                rules = replace(rules, devices=await asyncio.to_thread(self._devices))
+                given = await asyncio.to_thread(self._devices)
+                rules = replace(rules, devices=frozenset(given))
             except TableError as error:
                 return self._refuse(request, str(error))
         decision = policy.decide(request.method, path, query, body, rules, self._calls)
@@ -195,7 +197,7 @@ class Gateway:
             wanted = devices_in(decision.body or b"") if decision.call == "create" else []
             if wanted:
                 async with self._handing_out:
-                    check_free(wanted, await self._with_devices(path))
+                    check_free(wanted, await self._with_devices(path), given)
                     return await self._pass_on(request, decision, path)
             return await self._pass_on(request, decision, path)
         except Refused as refusal:
