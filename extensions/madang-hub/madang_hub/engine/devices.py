@@ -1,8 +1,8 @@
 """Which CDI devices the gateway hands out, and to how many containers. Rules, and what reads the files.
 
 The gateway knows no leases. It knows what the specifications name, never hands out a name for several devices
-(``all``), and lets no device into two containers, or, where the operator divides it, into no more than so many: a
-second lock beside the broker's.
+(``all``), and lets no device into two containers (one that the operator divides: into no more than so many).
+That is a second lock beside the broker's.
 """
 
 from __future__ import annotations
