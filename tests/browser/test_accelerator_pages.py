@@ -176,7 +176,7 @@ def test_those_who_look_after_them(come: Come, lending: Lending) -> None:
     chief.go(f"{PREFIX}report")
     expect(page.locator("svg.plot").first).to_be_visible()
     with page.expect_download() as download:
-        page.locator("a[download]").click()
+        page.locator('a[href*="report.csv"]').click()
     assert download.value.suggested_filename.endswith(".csv")
     chief.picture("report")
     page.set_viewport_size(PHONE)

@@ -28,6 +28,13 @@ class Page(Asked):
         """Blocking: what people call each other, by user name."""
         return {p.name: p.display_name for p in self.parts.directory.people() if p.display_name}
 
+    async def line(self, leases: Iterable[Lease], now: int) -> list[Lease]:
+        """Who of ``leases`` (the open ones) waits, in order; teams with nothing left this month come last."""
+        desk, work = self.parts.desk, self.parts.work
+        teams = {x.request.team for x in leases if x.state is State.QUEUED}
+        spent = [name for name in teams if (await work(desk.budget, name, now)).spent]
+        return await work(desk.leases.accounts.line, now, desk.limits.weights, spent)
+
 
 @dataclass(frozen=True)
 class Led:
@@ -75,13 +82,12 @@ class ClassPage(Page):
         desk, work, now = self.parts.desk, self.parts.work, self.parts.seconds()
         leases = await work(desk.leases.open_ones)
         budget = await work(desk.budget, name, now)
-        order = await work(desk.leases.accounts.line, now, desk.limits.weights)
         self.render(
             "class.html",
             team=team,
             there=bool(desk.inventory.slots),
             held=[x for x in leases if x.request.team == name and x.state is not State.QUEUED],
-            line=places(order, name),
+            line=places(await self.line(leases, now), name),
             budget=budget,
             called=await self.off_loop(self.called),
             moment=views.moment,
@@ -99,16 +105,14 @@ class Admin(AdminAsked, Page):
         teams = await self.off_loop(self.parts.directory.teams)
         titles = {t.name: t.title or t.name for t in teams}
         budgets = [await work(desk.budget, t.name, now) for t in teams]
-        spent = {b.team for b in budgets if b.spent}
-        order = await work(desk.leases.accounts.line, now, desk.limits.weights, spent)
         self.render(
             "slots.html",
             slots=views.slots_model(found, leases, drained),
             lending=desk.engine_answers,
             faults=found.faults,
             notes=found.notes,
-            line=places(order),
-            spent=spent,
+            line=places(await self.line(leases, now)),
+            spent={b.team for b in budgets if b.spent},
             budgets=sorted(budgets, key=_part, reverse=True),
             titles=titles,
             called=await self.off_loop(self.called),
