@@ -265,7 +265,9 @@ class Desk:
             x.id: look((uses.get(s, Use()) for s in x.slots), works.get(x.request.person))
             for x in held
         }
-        wanted = self.leases.wanted(now, self.fleet, self._barred(now))
+        # the line may be long, and matters only where somebody is warned
+        warned = any(at - x.begin >= self.policy.idle for x in self._idle.values())
+        wanted = self.leases.wanted(now, self.fleet, self._barred(now)) if warned else ()
         self._idle = follow_all(self._idle, samples, wanted, at, self.policy)
         if not self.engine_answers:
             return []
