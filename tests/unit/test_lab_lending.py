@@ -108,7 +108,7 @@ def test_any_object_becomes_an_answer_of_the_agreed_shape(
     twisted: dict[str, Any], around: dict[str, Any]
 ) -> None:
     found = lending.overview({**OVERVIEW, **around, "requests": [{**LEASE, **twisted}]})
-    assert set(found) == {"now", "lending", "longest", "after", "leases"}
+    assert set(found) == {"now", "lending", "offered", "longest", "after", "leases"}
     [lease] = found["leases"]
     assert set(lease) == set(lending.overview(OVERVIEW)["leases"][0])
     assert lease["count"] >= 1
@@ -259,18 +259,22 @@ async def test_pages_are_called_once_for_each_change_and_told_nothing_else() -> 
         return len(bus.said) - before
 
     queued = {**LEASE, "state": "queued", "ends": None}
-    # nothing is known to be asked for: nothing is asked, so a page has to find it out
-    asked.says = 200, OVERVIEW
-    await called.look()
+    # while there is nothing to lend, nothing is asked: a page finds it out, if it is looked at
+    for _ in range(2 * herald.SELDOM):
+        await called.look()
     assert asked._asked == float("-inf")
-    assert await asked.again(200, {**OVERVIEW, "requests": [queued]})
-    assert await look(200, queued) == 0
+    assert await asked.again(200, {**OVERVIEW, "free": [{"kind": "x"}], "requests": []})
+    # asked for elsewhere: found out by and by
+    asked.says = 200, {**OVERVIEW, "free": [{"kind": "x"}], "requests": [queued]}
+    asked.forget()
+    for _ in range(herald.SELDOM):
+        await called.look()
+    assert len(bus.said) == 1
     assert await look(200, queued) == 0
     assert await look(503, queued) == 0
     asked._failures = 0
     assert await look(200, {**queued, "state": "granted"}) == 1
     assert await look(200, {**queued, "state": "granted"}) == 0
-    assert await look(200, LEASE) == 1
     assert await look(200, {**LEASE, "ends": "2026-11-27T10:40:01+00:00"}) == 1
     asked.says = 200, {"now": "2026-11-27T10:30:01+00:00", "requests": asked.says[1]["requests"]}
     asked.forget()

@@ -12,6 +12,8 @@ from typing import Any
 
 EVERY = 15.0
 """Seconds between two looks, while something is lent or asked for."""
+SELDOM = 8
+"""Else every so-many-th time, where accelerators are lent: somebody may have asked for one on another page."""
 NEWS = "https://madang.invalid/events/lending"
 """The event's schema; ``src/api.ts`` waits for it."""
 SCHEMA = {
@@ -52,17 +54,19 @@ class Herald:
     def __init__(self, logger: Any, lending: Any) -> None:
         logger.register_event_schema(SCHEMA)
         self._logger, self._lending = logger, lending
-        self._last: list[tuple[object, ...]] | None = None
+        self._last: list[tuple[object, ...]] = []
+        self._round = 0
 
     async def look(self) -> None:
-        """One round. Nothing is asked while nothing is known to be lent or asked for: pages find that out."""
-        if not self._lending.expected:
-            self._last = None
+        """One round; every :data:`SELDOM`-th while nothing is known to be lent or asked for."""
+        self._round += 1
+        asks = self._lending.offered and self._round % SELDOM == 0
+        if not self._lending.expected and not asks:
             return
         state = await self._lending.state()
         if state is None or state["state"] != "on":
             return
         found = news(state)
-        if self._last is not None and found != self._last:
+        if found != self._last:
             self._logger.emit(schema_id=NEWS, data={})
         self._last = found

@@ -47,6 +47,7 @@ class Lending(Service):
 
     Attributes:
         expected: whether something is known to be lent or asked for.
+        offered: whether any accelerator is known that could be lent.
     """
 
     def __init__(self, url: str, token: str, lease: str | None = None) -> None:
@@ -55,6 +56,7 @@ class Lending(Service):
         self._lease = lease
         self._page = urlsplit(url).path + "/"
         self.expected = bool(lease)
+        self.offered = False
         self._was_there = False
         self._gpus: list[Gpu] = []
         self._looked = float("-inf")
@@ -78,6 +80,7 @@ class Lending(Service):
                 "devices": [{**asdict(one), "health": ""} for one in shown],
             }
         self._was_there = True
+        self.offered = found["offered"]
         self.expected = any(one["state"] in OPEN for one in found["leases"])
         gpus = await self._driver() if _silent(found["leases"]) else []
         leases = [
@@ -124,6 +127,7 @@ def overview(raw: object) -> dict[str, Any]:
         "now": text(raw.get("now")),
         "lending": raw.get("lending") is True,
         "longest": number(raw.get("longest")) or 0,
+        "offered": bool(rows(raw.get("free"), 1)),
         "after": raw["after"] if raw.get("after") in AFTER else "",
         "leases": [one for one in leases if one is not None],
     }

@@ -63,6 +63,8 @@ export interface ILendingOn extends IClock {
   page: string;
   /** whether anything is granted at the moment */
   lending: boolean;
+  /** whether there is an accelerator that could be lent */
+  offered: boolean;
   longest: number;
   after: 'stop' | 'cpu' | '';
   leases: ILease[];

@@ -54,7 +54,8 @@ function lease(changes: Partial<ILease> = {}): ILease {
 
 function lending(...leases: ILease[]): ILendingOn {
   const page = '/services/accelerators/';
-  return { state: 'on', page, now: NOW, lending: true, longest: 8 * 3600, after: 'stop', leases };
+  const policy = { longest: 8 * 3600, after: 'stop' } as const;
+  return { state: 'on', page, now: NOW, lending: true, offered: true, ...policy, leases };
 }
 
 function device(changes: Partial<IDevice> = {}): IDevice {
