@@ -23,13 +23,11 @@ from madang_hub.homes import home_of, slug
 from madang_hub.lending import cuda_visible
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import ENDED, note, noting
+from madang_hub.places import SERVER_MARK
 from madang_hub.user_server import UserServer
 from madang_hub.warm.claimed import NotWarmError, Wish
 from madang_hub.warm.parents import WarmParents
 from madang_hub.web.i18n import gettext_for
-
-SERVER_MARK = "MADANG_SERVER_OF"
-"""Variable of every process of a user server: the homes' folder of the installation that it is of."""
 
 
 def jupyter_config(samples: Path) -> Path:

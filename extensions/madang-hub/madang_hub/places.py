@@ -30,6 +30,9 @@ ACCELERATOR_PREFIX = "/services/accelerators/"
 SPAWNER_SERVICE = "spawner"
 """What starts servers: the Hub's own process, which asks the broker in this name."""
 
+SERVER_MARK = "MADANG_SERVER_OF"
+"""Variable of every process of an embedded user server: the homes' folder of its installation."""
+
 _MAKERS: Mapping[str, Callable[[], str]] = {
     "cookie_secret": lambda: secrets.token_hex(32),
     "crypt_key": lambda: secrets.token_hex(32),

@@ -19,6 +19,8 @@ from madang_hub.accelerators.cdi import (
 
 FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 """Where engines look unless told otherwise, in rising priority."""
+UNDER = "MADANG_DEVICES_UNDER"
+"""Variable: where the machine's ``/dev`` is seen, if it is not this process's own."""
 LARGEST = 16 * 2**20
 """Bytes; a specification is some kilobytes."""
 

@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from madang_hub.accelerators import table
-from madang_hub.accelerators.broker.parts import UNDER
 from madang_hub.accelerators.cdi import COMPOSITE, Device
-from madang_hub.accelerators.cdi_files import devices_of, trouble
+from madang_hub.accelerators.cdi_files import UNDER, devices_of, trouble
 from madang_hub.accelerators.inventory import NVIDIA_GPU
 
 HOST = "/host"

@@ -20,10 +20,10 @@ import requests
 from madang_hub.catalog import Catalog
 from madang_hub.deploy import envs, lab_extension
 from madang_hub.deploy.waiting import wait_for
-from madang_hub.local import SERVER_MARK
 from madang_hub.places import (
     ACCELERATOR_PREFIX,
     PEOPLE_PREFIX,
+    SERVER_MARK,
     Places,
     bin_of,
     ensure_secrets,

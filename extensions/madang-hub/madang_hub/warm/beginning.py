@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 from madang_hub.catalog import Catalog
-from madang_hub.local import SERVER_MARK, jupyter_config
-from madang_hub.places import ENVIRONMENTS, Places
+from madang_hub.local import jupyter_config
+from madang_hub.places import ENVIRONMENTS, SERVER_MARK, Places
 from madang_hub.warm.parents import WarmParents
 
 AFTER = 2.0

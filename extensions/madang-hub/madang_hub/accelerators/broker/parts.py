@@ -20,7 +20,7 @@ from madang_hub.accelerators.broker.containers import EngineContainers
 from madang_hub.accelerators.broker.desk import Desk
 from madang_hub.accelerators.broker.engine import Engine, HubServers
 from madang_hub.accelerators.broker.policy import limits_of, policy_of
-from madang_hub.accelerators.cdi_files import chosen
+from madang_hub.accelerators.cdi_files import UNDER, chosen
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.sources import Sources
 from madang_hub.accelerators.store import Leases
@@ -38,8 +38,6 @@ from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf, shelf_of
 
 R = TypeVar("R")
-UNDER = "MADANG_DEVICES_UNDER"
-"""Variable: where the machine's ``/dev`` is seen, if it is not this process's own."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
