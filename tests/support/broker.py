@@ -335,12 +335,11 @@ def running(
     folder: Path,
     gpus: Collection[str],
     server: Callable[[str], str] = lambda url: SERVER,
-    **settings: str,
 ) -> Iterator[Lending]:
     """A Hub, its proxy, the broker and stand-in GPUs that can all be lent, with all they keep in ``folder``.
 
     ``server`` is the program of people's servers, given the proxy's address: it notes its process as
-    :data:`SERVER` does. ``settings`` are more of Madang's.
+    :data:`SERVER` does.
     """
     ports = dict(zip(("port", "hub", "api", "broker"), free_ports(4), strict=True))
     data, servers = folder / "data", folder / "servers"
@@ -374,7 +373,6 @@ def running(
             nvml.FILE: str(machine.path),
             "LD_LIBRARY_PATH": str(folder),
             "PYTHONSAFEPATH": "1",
-            **settings,
         },
     }
     ensure_secrets(data / "secrets")
