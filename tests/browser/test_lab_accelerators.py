@@ -105,6 +105,7 @@ def come(visit: Visit, lending: Lending, name: str, language: Language) -> Visit
     person.password = "any"
     person.folder = f"{language}-accelerators"
     person.sign_in()
+    person.go(f"/user/{name}/lab")
     person.await_lab()
     return person
 
