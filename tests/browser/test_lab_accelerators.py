@@ -103,7 +103,7 @@ def come(visit: Visit, lending: Lending, name: str, language: Language) -> Visit
     """Somebody in the JupyterLab of their server, which runs."""
     person = visit(SimpleNamespace(url=f"http://127.0.0.1:{lending.ports['port']}"), name, language)
     person.password = "any"
-    person.folder = f"{language}-accelerators"
+    person.folder = f"{language}-lab-accelerators"
     person.sign_in()
     person.go(f"/user/{name}/lab")
     person.await_lab()
