@@ -10,9 +10,6 @@ from madang_hub.local import jupyter_config
 from madang_hub.places import ENVIRONMENTS, SERVER_MARK, Places
 from madang_hub.warm.parents import WarmParents
 
-AFTER = 2.0
-"""Seconds after the configuration is read: the Hub itself comes first."""
-
 
 def warm_parents(places: Places, root: Path, catalog: Catalog) -> WarmParents:
     """The parents of this installation; where a Hub is starting, the default environment's is begun.
@@ -30,5 +27,5 @@ def warm_parents(places: Places, root: Path, catalog: Catalog) -> WarmParents:
         asyncio.get_running_loop()
     except RuntimeError:
         return parents
-    parents.soon(catalog.environments[catalog.default[0]].image, AFTER)
+    parents.soon(catalog.environments[catalog.default[0]].image)
     return parents

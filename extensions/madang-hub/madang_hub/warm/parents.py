@@ -36,7 +36,7 @@ KEPT = (
 """What a parent gets of the Hub's own variables: what JupyterHub's spawners pass on to a server."""
 MARKS = (".madang-lock", ".madang-lab")
 LATER = 3.0
-"""Seconds until a parent that is missing is started: the server that is started cold meanwhile comes first."""
+"""Seconds until a missing parent is started: the Hub itself, or a server that starts cold, comes first."""
 AGAIN_AFTER = 30.0
 """Seconds until a parent that did not come to wait is tried again."""
 
@@ -70,6 +70,7 @@ class WarmParents:
     ) -> None:
         self._environments, self._folder, self._log = environments, folder, log
         self._given = dict(given)
+        self.later = LATER
         self._started: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         self._former: list[subprocess.Popen[bytes]] = []
         self._planned: set[str] = set()
@@ -113,12 +114,12 @@ class WarmParents:
         counts.warm(time.monotonic() - began)
         return server
 
-    def soon(self, image: str, seconds: float = LATER) -> None:
-        """See after ``seconds`` that the parent of ``image`` waits; called in the Hub's loop."""
+    def soon(self, image: str) -> None:
+        """See in a while (``later``) that the parent of ``image`` waits; called in the Hub's loop."""
         if image not in self._planned:
             self._planned.add(image)
             loop = asyncio.get_running_loop()
-            loop.call_later(seconds, lambda: loop.run_in_executor(None, self.ensure, image))
+            loop.call_later(self.later, lambda: loop.run_in_executor(None, self.ensure, image))
 
     def ensure(self, image: str) -> None:
         """Start the parent of ``image`` unless one waits."""
