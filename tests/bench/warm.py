@@ -23,7 +23,7 @@ def first_cell_warm_embedded() -> list[Result]:
     """
     runs = []
     with tempfile.TemporaryDirectory(prefix="madang-bench-") as folder:
-        deployment = Deployment("embedded", Path(folder) / "data")
+        deployment = Deployment("embedded", Path(folder) / "data", extra={"MADANG_WARM": "1"})
         with deployment.running():
             client = client_of(
                 newcomer(deployment, "single"), {"environment": "lab", "size": "small"}

@@ -158,11 +158,11 @@ class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSetting
     warm: Annotated[
         bool,
         Field(
-            description="Embedded mode: keep one process per environment that has everything imported, from "
-            "which servers are forked, so that they answer at once. It takes about 90 MiB of memory. See "
-            "[instant start](../explanation/instant-start.md)."
+            description="Embedded mode, on trial: keep one process per environment that has everything "
+            "imported, from which servers are forked, so that they answer at once. It takes about 90 MiB of "
+            "memory. See [instant start](../explanation/instant-start.md)."
         ),
-    ] = True
+    ] = False
     allow_shared_account: Annotated[
         bool,
         Field(
