@@ -380,7 +380,7 @@ class Outside:
     name: str
     private: str = "10.99.99.2"
     metadata: str = "169.254.169.254"
-    public: str = "203.0.113.2"
+    public: str = "198.51.100.2"
     port: int = 8080
 
     def run(self, *words: str, check: bool = True) -> str:
@@ -397,9 +397,9 @@ def outside(guard: Guard) -> Iterator[Outside]:
     try:
         _run("ip", "link", "add", link, "type", "veth", "peer", "name", "out", "netns", other.name)
         for mine, theirs in [
-            ("10.99.99.1/24", other.private),
+            ("10.99.99.1/30", other.private),
             ("169.254.169.253/30", other.metadata),
-            ("203.0.113.1/24", other.public),
+            ("198.51.100.1/30", other.public),
         ]:
             _run("ip", "addr", "add", mine, "dev", link)
             other.run("ip", "addr", "add", f"{theirs}/{mine.split('/')[1]}", "dev", "out")
