@@ -18,7 +18,8 @@ from support.island import Island, island, routes
 
 from madang_hub.catalog import Catalog
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+# minutes: everything is packed, and loaded and started on an island
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(900)]
 
 OUTSIDE = "import socket; socket.create_connection(('1.1.1.1', 443), timeout=5)"
 HEALTH = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/hub/health').status)"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 from support.academy import Academy, academy
-from support.deployment import Deployment
+from support.deployment import Deployment, wait_for
 from support.lending import Borrower, specification
 
 from madang_hub.accelerators.broker.scopes import ADMIN
@@ -41,6 +41,8 @@ def test_a_server_gets_what_is_lent_and_its_end_gives_it_back(here: Academy) -> 
         "print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
     )
     assert said.splitlines() == [lease, "['active']", "None"]
+    # it only asks whether a server is there as long as it has not seen the lease's own
+    wait_for(lambda: lee.get()["server"] is None, "the broker to see the server")
     person.stop()
     assert lee.becomes(lease, "ended")["why"] == "vanished"
 
