@@ -196,7 +196,7 @@ def test_a_turn_is_taken_and_extended(lending: Lending, visit: Visit) -> None:
 
     near = person.notice(word(person, "soon"))
     expect(near).to_be_visible()
-    expect(item(person).locator(".madang-Status-alarm")).to_have_text(word(person, "alarm"))
+    expect(item(person).locator(".madang-Lease-alarm")).to_have_text(word(person, "alarm"))
     person.picture("ends-soon", full_page=False)
     ends = lending.request("ann", mine)["ends"]
     item(person).get_by_role("button").click()

@@ -59,8 +59,11 @@ class Base(APIHandler):
         self.set_status(status)
         self.finish(json.dumps(body))
 
-    async def do(self, action: Any) -> None:
-        """Wait for ``action`` and answer with the state after it; a refusal keeps its own words."""
+    async def do(self, action: Any, last: bool = False) -> None:
+        """Wait for ``action`` and answer with the state after it; a refusal keeps its own words.
+
+        ``last``: this server ends by it, so nothing more is asked, and the answer is only that it is done.
+        """
         from madang_lab.service import AwayError, RefusedError
 
         try:
@@ -71,7 +74,7 @@ class Base(APIHandler):
             self.log.warning("Not answered: %s", error)
             self.answer(503, {"status": 503, "message": ""})
         else:
-            self.answer(200, await self.state())
+            self.answer(202 if last else 200, {} if last else await self.state())
 
     async def state(self) -> dict[str, Any]:
         """Memory, own packages, and what the people service says about this server (None: no answer) and
@@ -184,9 +187,10 @@ class LeaseHandler(Base):
     @web.authenticated
     @authorized
     async def post(self, identity: str, what: str) -> None:
-        """Do it; the state after it. ``take`` starts this server again, so the answer may be its last."""
+        """Do it; the state after it, or nothing where this server ends by it."""
         self.must_be_the_owner(self.lending)
-        await self.do(self.lending.step(identity, what, self._body(what), self.language))
+        step = self.lending.step(identity, what, self._body(what), self.language)
+        await self.do(step, last=what in ("take", "give-back"))
 
     def _body(self, what: str) -> dict[str, object]:
         """What the broker is told besides.

@@ -18,12 +18,15 @@ const NEWS = 'https://madang.invalid/events/lending';
 /** The service that was asked said no, or nothing; `message` is for the person and may be empty. */
 export class RefusedError extends Error {}
 
+/** Nobody answers, or not this server: whether it was done is not known. */
+export class LostError extends Error {}
+
 /**
  * The answer of `madang/<path>`.
  *
  * @param language - the page's language, in which refusals are worded
  * @param body - what is told besides, of a POST
- * @throws RefusedError
+ * @throws RefusedError, LostError
  */
 export async function ask<T>(
   method: 'GET' | 'POST',
@@ -37,17 +40,26 @@ export async function ask<T>(
   if (method === 'POST') {
     init.body = JSON.stringify(body);
   }
-  const reply = await ServerConnection.makeRequest(url, init, settings);
-  if (!reply.ok) {
-    const said: unknown = await reply.json().catch(() => null);
-    const message = (said as { message?: unknown } | null)?.message;
-    throw new RefusedError(typeof message === 'string' ? message : '');
+  let reply: Response;
+  try {
+    reply = await ServerConnection.makeRequest(url, init, settings);
+  } catch (error) {
+    throw new LostError(String(error));
   }
-  return (await reply.json()) as T;
+  const said: unknown = await reply.json().catch(() => null);
+  if (reply.ok && said !== null) {
+    return said as T;
+  }
+  const message = (said as { message?: unknown } | null)?.message;
+  // 424 is the Hub's word that no server is there, a proxy's own errors are no JSON
+  if (reply.ok || reply.status === 424 || typeof message !== 'string') {
+    throw new LostError(`${path}: status ${reply.status}`);
+  }
+  throw new RefusedError(message);
 }
 
-/** What its person does with an accelerator. */
-export type Step = 'extend' | 'give-back' | 'take' | 'leave';
+/** What its person does with an accelerator; the last two end this run of the server. */
+export type Step = 'extend' | 'leave' | 'take' | 'give-back';
 
 /** What is known now; `age` is in milliseconds. */
 export interface IKnown {
@@ -115,12 +127,18 @@ export class Watch {
   }
 
   /**
-   * `extend`, `give-back`, `take` or `leave` an accelerator.
+   * Do `what` with an accelerator.
    *
-   * @throws RefusedError
+   * @throws RefusedError, LostError
    */
   async lease(id: string, what: Step, body: object = {}): Promise<void> {
-    await this._ask('POST', `leases/${encodeURIComponent(id)}/${what}`, body);
+    const path = `leases/${encodeURIComponent(id)}/${what}`;
+    if (what === 'take' || what === 'give-back') {
+      // no status comes: the server would be gone before it has it
+      await ask<object>('POST', path, this._language, body);
+    } else {
+      await this._ask('POST', path, body);
+    }
   }
 
   /** Ask now. */

@@ -7,7 +7,7 @@ import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
-import { RefusedError, type Step, type Watch } from './api';
+import { LostError, RefusedError, type Step, type Watch } from './api';
 import { type ILease, current } from './lending';
 import type { LeaseWords } from './leasewords';
 import type { Restart } from './restart';
@@ -44,12 +44,21 @@ export class LeaseActions {
       Dialog.warnButton({ label: this.trans.__('Give it back') })
     );
     const run = this.watch.known?.status.run ?? '';
-    if (!sure || !(await this.saveAll()) || !(await this._step(lease, 'give-back'))) {
+    if (!sure || !(await this.saveAll())) {
+      return;
+    }
+    const done = await this._end(lease, 'give-back');
+    if (done === 'refused') {
       return;
     }
     const coming = { stop: 'stopped', cpu: 'without', '': 'unknown' } as const;
     if (!(await this.restart.wait(coming[lending.after], run))) {
-      Notification.success(this.trans.__('The accelerator is given back.'), { autoClose: 10_000 });
+      if (done === 'lost') {
+        this._failed('');
+      } else {
+        const text = this.trans.__('The accelerator is given back.');
+        Notification.success(text, { autoClose: 10_000 });
+      }
     }
   }
 
@@ -60,7 +69,7 @@ export class LeaseActions {
       Dialog.okButton({ label: this.trans.__('Take it') })
     );
     const run = this.watch.known?.status.run ?? '';
-    if (!sure || !(await this.saveAll()) || !(await this._step(lease, 'take'))) {
+    if (!sure || !(await this.saveAll()) || (await this._end(lease, 'take')) === 'refused') {
       return;
     }
     if (!(await this.restart.wait('taken', run))) {
@@ -113,15 +122,32 @@ export class LeaseActions {
       await this.watch.lease(lease.id, what, body);
       return true;
     } catch (error) {
-      const said = error instanceof RefusedError ? error.message : '';
-      void this.watch.look();
-      Notification.error(said || this.trans.__('That could not be done. Try again in a moment.'), {
-        autoClose: false,
-        // another environment or another time can be chosen there
-        actions: said ? this._elsewhere() : []
-      });
+      this._failed(error instanceof RefusedError ? error.message : '');
       return false;
     }
+  }
+
+  /** A step that ends this run of the server, perhaps before its answer is here. */
+  private async _end(lease: ILease, what: Step): Promise<'done' | 'lost' | 'refused'> {
+    try {
+      await this.watch.lease(lease.id, what);
+      return 'done';
+    } catch (error) {
+      if (error instanceof LostError) {
+        return 'lost';
+      }
+      this._failed(error instanceof RefusedError ? error.message : '');
+      return 'refused';
+    }
+  }
+
+  private _failed(said: string): void {
+    void this.watch.look();
+    Notification.error(said || this.trans.__('That could not be done. Try again in a moment.'), {
+      autoClose: false,
+      // another environment or another time can be chosen there
+      actions: said ? this._elsewhere() : []
+    });
   }
 
   private _elsewhere(): Notification.IAction[] {

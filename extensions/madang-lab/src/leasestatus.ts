@@ -13,13 +13,12 @@ import { type IChoice, type ILease, choices, current } from './lending';
 export class LeaseItem extends Widget {
   constructor(watch: Watch, words: LeaseWords, show: () => Promise<void>) {
     super();
-    this.addClass('madang-Status');
     this.addClass('madang-Lease-status');
     this._button.type = 'button';
-    this._button.className = 'madang-Status-button';
+    this._button.className = 'madang-Lease-button';
     this._button.addEventListener('click', () => void show());
     // only what changes seldom is read out by itself
-    this._alarm.className = 'madang-Status-alarm';
+    this._alarm.className = 'madang-Lease-alarm';
     this._alarm.setAttribute('role', 'status');
     this.node.append(this._alarm, this._button);
     watch.changed.connect(() => this._show(watch.known, words));
