@@ -215,7 +215,10 @@ def test_a_fork_bomb_stops_at_the_limit(alice: Server, bob: Server, machine: Mac
 
 def test_a_memory_hog_kills_itself_only(alice: Server, bob: Server, machine: Machine) -> None:
     size = machine.choice.size.memory
-    said = alice.inside(f"perl -e 'my $x = chr(65) x {2 * size}; print 1'; echo ended $?")
+    hog = f"perl -e 'my $x = chr(65) x {2 * size}; print 1'; echo ended $?"
+    said = alice.inside(hog)
+    if "unable to start container process" in said:  # then the hog has not run at all
+        said = alice.inside(hog)
     assert "ended 137" in said
     assert greeted(str(alice.plan.address), SERVER_PORT)
     assert greeted(str(bob.plan.address), SERVER_PORT)
