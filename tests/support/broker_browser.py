@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -35,10 +36,10 @@ class Browser(requests.Session):
         assert found
         return found[1]
 
-    def api(self, method: str, path: str, xsrf: str = "", **more: object) -> requests.Response:
+    def api(self, method: str, path: str, xsrf: str = "", **more: Any) -> requests.Response:
         headers = {"X-XSRFToken": xsrf} if xsrf else {}
         url = f"{self.at.url}api/{path}"
-        return self.request(method, url, headers=headers, timeout=30, **more)  # type: ignore[arg-type]  # json=…
+        return self.request(method, url, headers=headers, timeout=30, **more)
 
     def callback(self) -> str:
         """The address at which a sign-in ends, with its code, before it is used."""

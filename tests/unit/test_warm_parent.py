@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import missing
 from hypothesis import given
 from hypothesis import strategies as st
 from support.deployment import wait_for
@@ -93,7 +94,7 @@ def test_a_command_line_fills_its_room_and_no_more(arguments: list[str], room: i
 # ---- both ends ----------------------------------------------------------------------------
 
 PROGRAM = """\
-import json, os, resource, signal, sys, time
+import json, os, resource, signal, sys
 facts = {
     "argv": sys.argv,
     "orig_argv": sys.orig_argv,
@@ -117,7 +118,7 @@ facts = {
 print("said on stderr", file=sys.stderr, flush=True)
 print(json.dumps(facts), flush=True)
 if "--stay" in sys.argv:
-    time.sleep(600)
+    signal.pause()
 sys.exit(7)
 """
 PROGRAM = PROGRAM.replace("import json", "facts_are_here = True\nimport json", 1)
@@ -349,8 +350,9 @@ def _memory(pid: int) -> bytes:
     return b"".join(found)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
 def test_other_accounts_cannot_claim(site: Site) -> None:
+    if os.geteuid() != 0:
+        missing("the right to be another account (root)")
     assert stat.S_IMODE(site.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((site.folder / "socket").stat().st_mode) == 0o600
     for one in (site.folder, *site.folder.parents):

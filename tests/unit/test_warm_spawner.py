@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jupyterhub.utils import exponential_backoff
 from support.deployment import free_ports, wait_for
 
 from madang_hub.catalog import Catalog
@@ -104,9 +105,15 @@ async def a_parent(spawner: Spawner) -> int:
 
 async def ends(spawner: Spawner) -> int:
     """How the server ended, as the spawner says."""
-    async with asyncio.timeout(20):
-        while (status := await spawner.poll()) is None:  # noqa: ASYNC110  # as the Hub does it
-            await asyncio.sleep(0.02)
+    status: int | None = None
+
+    async def ended() -> bool:
+        nonlocal status
+        status = await spawner.poll()
+        return status is not None
+
+    await exponential_backoff(ended, "the server runs on", start_wait=0.02, timeout=20)
+    assert status is not None
     return status
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 WIDTH = 720
 HEIGHT = 200
@@ -32,49 +32,56 @@ def standing(
     parts = []
     for part in (0.0, 0.5, 1.0):
         y = TOP + HEIGHT * (1 - part)
-        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH}" y2="{y:.1f}"/>')
         parts.append(
-            f'<text class="soft" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{top * part:g}</text>'
+            Markup('<line x1="{}" y1="{:.1f}" x2="{}" y2="{:.1f}"/>').format(LEFT, y, WIDTH, y)
         )
+        parts.append(_text(LEFT - 8, y + 4, f"{top * part:g}", "end", soft=True))
     for index, (name, value) in enumerate(bars):
         height = HEIGHT * value / top
         x = LEFT + index * step
-        parts.append(
-            f'<rect x="{x + step * 0.15:.1f}" y="{TOP + HEIGHT - height:.1f}" '
-            f'width="{step * 0.7:.1f}" height="{height:.1f}" rx="2"/>'
-        )
+        parts.append(_rect(x + step * 0.15, TOP + HEIGHT - height, step * 0.7, height, 2))
         if index == 0 or (index + 1) % every == 0:
-            parts.append(
-                f'<text class="soft" x="{x + step / 2:.1f}" y="{TOP + HEIGHT + 19}" '
-                f'text-anchor="middle">{escape(name)}</text>'
-            )
+            parts.append(_text(x + step / 2, TOP + HEIGHT + 19, name, "middle", soft=True))
     return _svg(identity, title, desc, TOP + HEIGHT + BOTTOM, parts)
 
 
 def lying(identity: str, title: str, desc: str, bars: Sequence[tuple[str, float]]) -> Markup:
-    """Bars below each other, each with its name before and its value behind it."""
+    """Bars below each other, each with its name before and its value behind it; see :func:`standing`."""
     top = max((value for _, value in bars), default=0.0) or 1.0
     room = WIDTH - NAME - 80
     parts = []
     for index, (name, value) in enumerate(bars):
         y, width = index * ROW, room * value / top
-        parts.append(
-            f'<text x="{NAME - 10}" y="{y + 20}" text-anchor="end">{escape(_short(name))}</text>'
-        )
-        parts.append(f'<rect x="{NAME}" y="{y + 6}" width="{width:.1f}" height="18" rx="3"/>')
-        parts.append(
-            f'<text class="soft" x="{NAME + width + 8:.1f}" y="{y + 20}">{value:.1f}</text>'
-        )
+        parts.append(_text(NAME - 10, y + 20, _short(name), "end"))
+        parts.append(_rect(NAME, y + 6, width, 18, 3))
+        parts.append(_text(NAME + width + 8, y + 20, f"{value:.1f}", "start", soft=True))
     return _svg(identity, title, desc, max(1, len(bars)) * ROW, parts)
 
 
-def _svg(identity: str, title: str, desc: str, height: int, parts: Sequence[str]) -> Markup:
-    # every part is numbers and escaped names
-    return Markup(  # noqa: S704
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-labelledby="{escape(identity)}-title {escape(identity)}-desc">'
-        f'<title id="{escape(identity)}-title">{escape(title)}</title>'
-        f'<desc id="{escape(identity)}-desc">{escape(desc)}</desc>' + "".join(parts) + "</svg>"
+def _text(x: float, y: float, words: str, anchor: str, soft: bool = False) -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        "soft" if soft else "", x, y, anchor, words
+    )
+
+
+def _rect(x: float, y: float, width: float, height: float, radius: int) -> Markup:
+    return Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="{}"/>').format(
+        x, y, width, height, radius
+    )
+
+
+def _svg(identity: str, title: str, desc: str, height: int, parts: Sequence[Markup]) -> Markup:
+    return Markup(
+        '<svg class="plot" viewBox="0 0 {width} {height}" role="img" '
+        'aria-labelledby="{id}-title {id}-desc">'
+        '<title id="{id}-title">{title}</title><desc id="{id}-desc">{desc}</desc>{parts}</svg>'
+    ).format(
+        width=WIDTH,
+        height=height,
+        id=identity,
+        title=title,
+        desc=desc,
+        parts=Markup("").join(parts),
     )
 
 
