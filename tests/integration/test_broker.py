@@ -18,10 +18,11 @@ from support.broker_browser import Browser
 from support.nvml import Device
 from support.tracking import wait_until
 
-from madang_hub.accelerators.broker.app import PUBLIC, ROUTES
+from madang_hub.accelerators.broker.app import ROUTES
 from madang_hub.accelerators.broker.scopes import ACCESS, ADMIN, DEVICES
 from madang_hub.accelerators.leases import Policy
 from madang_hub.accelerators.store import Leases
+from madang_hub.people.service.process import PUBLIC
 
 ONE, TWO = "GPU-11111111-aaaa", "GPU-22222222-bbbb"
 TORCH = {"environment": "torch-cuda", "size": "medium"}

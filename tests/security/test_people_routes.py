@@ -16,8 +16,9 @@ from madang_hub.people.announcements import Announcements, announcement
 from madang_hub.people.directory import Directory, TeamRole
 from madang_hub.people.directory import Person as Record
 from madang_hub.people.service.app import CLASS as CLASS_NAME
-from madang_hub.people.service.app import PUBLIC, ROUTES, TEAM
+from madang_hub.people.service.app import ROUTES, TEAM
 from madang_hub.people.service.contents import FILE, NAME, RELEASE
+from madang_hub.people.service.process import PUBLIC
 from madang_hub.shelf.proposal_store import Proposals
 
 CLASS = "class:routes-a"

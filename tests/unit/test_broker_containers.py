@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -76,7 +76,7 @@ class StandIn:
 
 
 @dataclass
-class SomeHub:
+class SomeHub(Hub):
     """Servers by person."""
 
     servers: dict[str, Server] = field(default_factory=dict)
@@ -140,7 +140,7 @@ def play(folder: Path) -> Told:
         listen = folder / "gate.sock"
         task = asyncio.create_task(serve(gateway.app(), listen, None, stop, ready))
         await ready.wait()
-        broker = EngineContainers(cast(Hub, hub), listen)
+        broker = EngineContainers(hub, listen)
         try:
             await story(Scene(standin, hub, broker))
         finally:

@@ -43,7 +43,7 @@ TORCH: dict[str, Any] = {"environment": "torch-cuda", "size": "large"}
 
 
 @dataclass
-class SomeHub:
+class SomeHub(Hub):
     """Servers by person; ``away`` and ``refuses`` (a status) are what its answers are instead."""
 
     servers: dict[str, Server] = field(default_factory=dict)
@@ -130,7 +130,6 @@ async def stage(
     database: Database, places: Places, policy: Policy = POLICY
 ) -> AsyncIterator[Stage]:
     hub = SomeHub()
-    client = cast(Hub, hub)
     desk = Desk(Leases(database, policy), policy, Limits(), ZoneInfo("UTC"), 30, lambda: ["admin"])
     machine: list[Inventory | Exception] = [Inventory(slots(1))]
     made: list[Stage] = []
@@ -151,8 +150,8 @@ async def stage(
             templates=templates(),
             zone=ZoneInfo("UTC"),
             shelf=cast(Shelf, None),  # no round looks at it
-            hub=client,
-            engine=HubServers(client),
+            hub=hub,
+            engine=HubServers(hub),
             desk=desk,
             take=take,
             reports_arrive=reports_arrive,
@@ -386,7 +385,7 @@ def test_the_hub_may_refuse_to_say_what_runs(play: Play) -> None:
 def test_stopping_what_has_stopped_is_no_error(status: int, raised: bool) -> None:
     async def stop() -> Any:
         hub = SomeHub(refuses=status)
-        await HubServers(cast(Hub, hub)).stop(Container("minji/", "r1", ()))
+        await HubServers(hub).stop(Container("minji/", "r1", ()))
         return hub
 
     if raised:

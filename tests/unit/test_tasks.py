@@ -22,7 +22,7 @@ from madang_hub.people.directory import Directory, Person, Team, TeamRole
 from madang_hub.people.idle import ExtensionRefused, Running
 from madang_hub.people.rounds import Policy, Round, ServerKey
 from madang_hub.people.servers import Servers
-from madang_hub.people.service.hub import HubAwayError, HubRefusedError, HubUser, Server
+from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser, Server
 from madang_hub.people.service.tasks import DueServers, OldRows, Seldom, Tasks
 from madang_hub.people.timetable import Timetable, WeeklyTime
 from madang_hub.settings import Settings
@@ -355,7 +355,7 @@ def test_how_often_it_looks(database: Database, warning: float, seconds: float) 
 # ---- tasks ----------------------------------------------------------------------------------
 
 
-class HubOf:
+class HubOf(Hub):
     """The Hub as far as it is asked here: who has a server, and its stop."""
 
     def __init__(self, *users: HubUser) -> None:
@@ -382,7 +382,7 @@ def runs(name: str, minutes: float = 0, used: float = 0) -> HubUser:
 
 
 def due(servers: Servers, hub: HubOf) -> DueServers:
-    return DueServers(servers, hub)  # type: ignore[arg-type]  # all of the Hub that it asks
+    return DueServers(servers, hub)
 
 
 async def seen(servers: Servers, minutes: float, *names: str) -> None:

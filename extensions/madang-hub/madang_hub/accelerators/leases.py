@@ -198,7 +198,7 @@ def take(lease: Lease, person: str, environment: str, size: str, now: int, polic
         NotYoursError: it is somebody else's.
         StateError: it is not granted, or the time for it has passed.
     """
-    _for(lease, person)
+    must_be_of(lease, person)
     if lease.state in (State.TAKING, State.ACTIVE):
         return lease
     _in_time(lease, now, policy)
@@ -214,7 +214,7 @@ def claim(lease: Lease, person: str, now: int, policy: Policy) -> Lease:
         NotYoursError: it is somebody else's.
         StateError: it is not granted, or the time for it has passed.
     """
-    _for(lease, person)
+    must_be_of(lease, person)
     if lease.state is State.ACTIVE:
         return lease
     if due(lease, now, policy) is not lease or lease.state is not State.TAKING:
@@ -228,7 +228,12 @@ def claim(lease: Lease, person: str, now: int, policy: Policy) -> Lease:
     )
 
 
-def _for(lease: Lease, person: str) -> None:
+def must_be_of(lease: Lease, person: str) -> None:
+    """Whether it is this person's.
+
+    Raises:
+        NotYoursError: it is somebody else's.
+    """
     if person != lease.request.person:
         raise NotYoursError(N_("This accelerator is kept for somebody else."))
 

@@ -228,13 +228,7 @@ class Leases(Notes):
         Raises:
             LeaseError: see :func:`.leases.release`.
         """
-
-        def step(lease: Lease) -> Lease:
-            if person and lease.request.person != person:
-                raise rules.NotYoursError(N_("This accelerator is kept for somebody else."))
-            return rules.release(lease, now, why)
-
-        return self._step(identity, step)
+        return self._step(identity, lambda x: rules.release(x, now, why), person)
 
     def never_started(self, identity: str, now: int) -> Lease:
         """Its server was refused: nothing is charged.
@@ -321,9 +315,9 @@ class Leases(Notes):
 
     # ---- transactions ---------------------------------------------------------------------
 
-    def _step(self, identity: str, step: Callable[[Lease], Lease]) -> Lease:
+    def _step(self, identity: str, step: Callable[[Lease], Lease], person: str = "") -> Lease:
         def work(db: sa.Connection) -> Lease:
-            lease = _owned(db, identity)
+            lease = _owned(db, identity, person)
             after = step(lease)
             if after is not lease:
                 save(db, lease, after)
@@ -336,8 +330,8 @@ def _owned(db: sa.Connection, identity: str, person: str = "") -> Lease:
     lease = find(db, identity)
     if lease is None:
         raise rules.StateError(N_("This request is over. Ask for an accelerator again."))
-    if person and lease.request.person != person:
-        raise rules.NotYoursError(N_("This accelerator is kept for somebody else."))
+    if person:
+        rules.must_be_of(lease, person)
     return lease
 
 

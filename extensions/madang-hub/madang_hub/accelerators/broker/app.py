@@ -7,19 +7,15 @@ from tornado.web import Application, RequestHandler
 from madang_hub.accelerators.broker import classroom, handlers, metrics, pages, report_page
 from madang_hub.accelerators.broker.parts import Parts
 from madang_hub.accelerators.broker.rounds import Rounds
-from madang_hub.people.service.app import Health
-from madang_hub.people.service.base import Callback, Session
-from madang_hub.people.service.process import application_of
+from madang_hub.people.service.process import COMMON, application_of
 from madang_hub.places import ACCELERATOR_SERVICE
 
 REQUEST = r"api/requests/([0-9a-f]{32})"
 TEAM = r"((?:class|team):[a-z0-9-]+)"
 
 ROUTES: list[tuple[str, type[RequestHandler]]] = [
-    (r"health", Health),
-    (r"oauth_callback", Callback),
+    *COMMON,
     (r"", pages.Mine),
-    (r"session", Session),
     (rf"class/{TEAM}", pages.ClassPage),
     (r"admin", pages.Admin),
     (r"report", report_page.Report),
@@ -39,8 +35,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"api/budgets", handlers.Allow),
     (r"api/reservations", classroom.Reservations),
 ]
-"""Every address below the prefix; ``health`` and ``oauth_callback`` are the public ones."""
-PUBLIC = frozenset({"health", "oauth_callback"})
+"""Every address below the prefix; :data:`.process.PUBLIC` are the public ones."""
 
 
 def application(

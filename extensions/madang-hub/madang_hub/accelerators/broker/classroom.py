@@ -32,10 +32,8 @@ class Reservations(Asked):
             raise Problem(403, NO_RIGHT, scope=ADMIN)
         self.found(await self.off_loop(self.parts.directory.team, need.team))
         await self.parts.work(self.parts.desk.reserve, need)
-        await self.off_loop(
-            self.parts.audit.write,
+        await self.note(
             now,
-            name,
             "accelerator.reserved",
             need.team,
             team=need.team,

@@ -19,7 +19,7 @@ import aiohttp
 
 from madang_hub.accelerators.leases import Lease, State
 from madang_hub.accelerators.reconcile import Container
-from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser
+from madang_hub.people.service.hub import Hub, HubAwayError, HubUser
 from madang_hub.user_container import LEASE_LABEL, PERSON_LABEL, SLOTS_LABEL
 
 API = "/v1.41"
@@ -150,11 +150,7 @@ class EngineContainers:
         if is_servers(found, user):
             if found.over:
                 return  # the Hub looks how it ended, and removes it
-            try:
-                await self._hub.stop(found.person)
-            except HubRefusedError as refusal:
-                if refusal.status not in (400, 404):  # it stops, or has stopped, already
-                    raise
+            await self._hub.stop_if_there(found.person)
             return
         if not found.over:
             await self._ask("POST", f"/containers/{found.id}/stop", {"t": str(PATIENCE)})

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from madang_hub.accelerators.leases import Lease, State
 from madang_hub.accelerators.reconcile import Container
-from madang_hub.people.service.hub import Hub, HubRefusedError
+from madang_hub.people.service.hub import Hub
 
 HOLDING = frozenset({State.ACTIVE, State.ENDING})
 """The states in which a lease may have a container."""
@@ -64,11 +64,7 @@ class HubServers:
         return Container(f"{user.name}/", lease.id, lease.slots)
 
     async def stop(self, container: Container) -> None:
-        try:
-            await self._hub.stop(container.id.removesuffix("/"))
-        except HubRefusedError as refusal:
-            if refusal.status not in (400, 404):  # it stops, or has stopped, already
-                raise
+        await self._hub.stop_if_there(container.id.removesuffix("/"))
 
     async def close(self) -> None:
         """The Hub's client is not this one's to close."""

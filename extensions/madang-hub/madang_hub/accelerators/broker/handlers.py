@@ -20,6 +20,7 @@ from madang_hub.accelerators.broker.wishes import (
     check_environment,
     restart_of,
     seconds_of,
+    text_of,
     wish_of,
 )
 from madang_hub.accelerators.leases import Lease, LeaseError, NotYoursError, Request, State
@@ -102,6 +103,11 @@ class Asked(SignedIn):
         check_environment(request, choice.environment)
         environment = request.environment or choice.environment.name
         return replace(request, environment=environment, size=choice.size.name)
+
+    async def note(self, now: datetime, action: str, subject: str, **detail: Any) -> None:
+        """A line of the audit log."""
+        write = self.parts.audit.write
+        await self.off_loop(write, now, self.viewer.name, action, subject, **detail)
 
 
 class Overview(Asked):
@@ -282,22 +288,6 @@ class AdminAsked(Asked):
         if not self.hub_auth.check_scopes({ADMIN}, user):
             raise Problem(403, NO_RIGHT, scope=ADMIN)
 
-    def word(self, body: dict[str, Any], name: str) -> str:
-        """A text of the body.
-
-        Raises:
-            Problem: (400) it is none, or too long.
-        """
-        value = body.get(name, "")
-        if not isinstance(value, str) or len(value) > 255:
-            raise Problem(400, NOT_UNDERSTOOD)
-        return value
-
-    async def note(self, now: datetime, action: str, subject: str, **detail: Any) -> None:
-        """A line of the audit log."""
-        write = self.parts.audit.write
-        await self.off_loop(write, now, self.viewer.name, action, subject, **detail)
-
 
 class Slots(AdminAsked):
     """``GET api/slots``: every one, with who has it since when and what runs on it."""
@@ -321,7 +311,7 @@ class Drain(AdminAsked):
 
     async def post(self) -> None:
         body, now = self.body(), self.parts.now()
-        slot, why = self.word(body, "slot"), self.word(body, "why")
+        slot, why = text_of(body, "slot"), text_of(body, "why")
         desk, name = self.parts.desk, self.viewer.name
         if not await self.parts.work(desk.drain, slot, name, why, int(now.timestamp())):
             raise Problem(404, NOTHING_HERE)
@@ -333,7 +323,7 @@ class Undrain(AdminAsked):
     """``POST api/slots/undrain``: give ``slot`` out again."""
 
     async def post(self) -> None:
-        slot, now = self.word(self.body(), "slot"), self.parts.now()
+        slot, now = text_of(self.body(), "slot"), self.parts.now()
         if not await self.parts.work(self.parts.desk.undrain, slot, int(now.timestamp())):
             raise Problem(404, NOTHING_HERE)
         await self.note(now, "accelerator.undrained", slot)
@@ -346,7 +336,7 @@ class Allow(AdminAsked):
 
     async def post(self) -> None:
         body, now = self.body(), self.parts.now()
-        team, why, hours = self.word(body, "team"), self.word(body, "why"), body.get("hours")
+        team, why, hours = text_of(body, "team"), text_of(body, "why"), body.get("hours")
         if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours <= 10**6:
             raise Problem(400, NOT_UNDERSTOOD)
         self.found(await self.off_loop(self.parts.directory.team, team))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Collection
+from collections.abc import Collection
 from datetime import datetime
 
 from madang_hub.accelerators.broker.measured import DECISION
@@ -15,7 +15,7 @@ from madang_hub.accelerators.leases import Lease, LeaseError, State
 from madang_hub.accelerators.reconcile import Container, Do
 from madang_hub.accelerators.restarts import Next, Restart, comes_back, next_step
 from madang_hub.people.service.hub import HubRefusedError
-from madang_hub.people.service.tasks import Tasks
+from madang_hub.people.service.tasks import Tasks, side_by_side
 
 log = logging.getLogger("madang.accelerators")
 EVERY = 5.0
@@ -100,7 +100,7 @@ class Rounds:
         known = {lease.id: lease for lease in leases}
         stop = [x for x in found.actions if x.do is Do.STOP]
         self._stopping = bool(stop)
-        await _all(*(self._end(by_id[x.container], known.get(x.lease)) for x in stop))
+        await side_by_side(self._end(by_id[x.container], known.get(x.lease)) for x in stop)
 
     async def _end(self, container: Container, lease: Lease | None) -> None:
         """Stop a container; note before, if its server is to come back."""
@@ -136,7 +136,7 @@ class Rounds:
         """Start the servers of those whose turn it is and who asked for that."""
         leases = await self._parts.work(self._parts.desk.leases.open_ones)
         self._asked.intersection_update(x.id for x in leases)
-        await _all(*(self._start(x) for x in leases if self._wants(x)))
+        await side_by_side(self._start(x) for x in leases if self._wants(x))
 
     def _wants(self, lease: Lease) -> bool:
         if lease.state is State.TAKING:
@@ -152,7 +152,7 @@ class Rounds:
         user = await parts.hub.user(request.person)
         if user is not None and user.server is not None and lease.state is State.TAKING:
             self._stopping = True
-            await self._stop_first(request.person)
+            await parts.hub.stop_if_there(request.person)
             return
         if user is None or user.server is not None:
             # it would not get the devices; its person stops it and takes the lease, or leaves it
@@ -162,10 +162,8 @@ class Rounds:
         except LeaseError as error:
             log.info("lease %s: %s", lease.id, error)
             return
-        options = {"environment": request.environment, "size": request.size}
-        options = {name: value for name, value in options.items() if value}
         try:
-            await parts.hub.start(request.person, options)
+            await self._ask_for_start(request.person, request.environment, request.size)
         except HubRefusedError as refusal:
             user = await parts.hub.user(request.person)
             if user is None or user.server is None:
@@ -174,13 +172,15 @@ class Rounds:
                 return
         self._asked.add(lease.id)
 
-    async def _stop_first(self, person: str) -> None:
-        """The person took an accelerator for the server that runs without it."""
-        try:
-            await self._parts.hub.stop(person)
-        except HubRefusedError as refusal:
-            if refusal.status not in (400, 404):  # it starts, stops, or has stopped, already
-                raise
+    async def _ask_for_start(self, person: str, environment: str, size: str) -> None:
+        """What is empty is as the Hub has it by default.
+
+        Raises:
+            HubRefusedError: it does not start it.
+        """
+        options = {"environment": environment, "size": size}
+        named = {name: value for name, value in options.items() if value}
+        await self._parts.hub.start(person, named)
 
     async def bring_back(self, now: datetime) -> None:
         """Start the servers again whose lease is over and gone, without an accelerator."""
@@ -188,7 +188,7 @@ class Rounds:
         noted = await parts.work(parts.desk.leases.restarts)
         if noted:
             leases = await parts.work(parts.desk.leases.open_ones)
-            await _all(*(self._bring_back(x, leases) for x in noted))
+            await side_by_side(self._bring_back(x, leases) for x in noted)
 
     async def _bring_back(self, restart: Restart, leases: Collection[Lease]) -> None:
         parts = self._parts
@@ -202,19 +202,8 @@ class Rounds:
         if what is Next.WAIT:
             return
         if what is Next.START:
-            options = {"environment": restart.environment, "size": restart.size}
             try:
-                await parts.hub.start(
-                    restart.person, {name: value for name, value in options.items() if value}
-                )
+                await self._ask_for_start(restart.person, restart.environment, restart.size)
             except HubRefusedError as refusal:
                 log.warning("lease %s: its server does not come back (%s)", restart.lease, refusal)
         await parts.work(parts.desk.leases.forget_restart, restart)
-
-
-async def _all(*works: Awaitable[None]) -> None:
-    """All side by side; what fails for one stops no other, and is raised when all are done."""
-    answers = await asyncio.gather(*works, return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer

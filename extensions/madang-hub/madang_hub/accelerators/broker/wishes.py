@@ -43,10 +43,10 @@ def wish_of(body: Mapping[str, Any], person: str, teams: Collection[str]) -> Req
     """
     if unknown := sorted(str(name)[:40] for name in body if name not in FIELDS):
         raise WishError(N_("Unknown word in the request: {name}."), name=unknown[0])
-    environment, size = _text(body, "environment"), _text(body, "size")
+    environment, size = text_of(body, "environment"), text_of(body, "size")
     if size and not environment:
         raise WishError(N_("Choose an environment and a size."))
-    kind = _text(body, "kind")
+    kind = text_of(body, "kind")
     if not kind:
         raise WishError(N_("Say which kind of accelerator you want."))
     shared = body.get("shared", False)
@@ -54,10 +54,10 @@ def wish_of(body: Mapping[str, Any], person: str, teams: Collection[str]) -> Req
         raise WishError(NOT_UNDERSTOOD)
     return Request(
         person=person,
-        team=_team(_text(body, "team"), teams),
+        team=_team(text_of(body, "team"), teams),
         kind=kind,
         seconds=60 * _number(body, "minutes", MOST_MINUTES),
-        model=_text(body, "model"),
+        model=text_of(body, "model"),
         memory=_number(body, "memory", 2**60) if "memory" in body else 0,
         count=_number(body, "count", 10**4) if "count" in body else 1,
         shared=shared,
@@ -74,12 +74,12 @@ def need_of(body: Mapping[str, Any], by: str, now: int) -> Need:
     """
     if set(body) - {"team", "kind", "model", "count"}:
         raise WishError(NOT_UNDERSTOOD)
-    team, kind = _text(body, "team"), _text(body, "kind")
+    team, kind = text_of(body, "team"), text_of(body, "kind")
     if not team or not kind:
         raise WishError(NOT_UNDERSTOOD)
     none = body.get("count") == 0 and not isinstance(body["count"], bool)
     count = 0 if none else _number(body, "count", 10**4)
-    return Need(team, kind, _text(body, "model"), count, by, now)
+    return Need(team, kind, text_of(body, "model"), count, by, now)
 
 
 def _team(wish: str, teams: Collection[str]) -> str:
@@ -97,7 +97,12 @@ def _team(wish: str, teams: Collection[str]) -> str:
     return wish or next(iter(teams))
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
+def text_of(body: Mapping[str, Any], name: str) -> str:
+    """The text ``name`` of a body; empty where there is none.
+
+    Raises:
+        WishError: it is no text, or longer than 255 characters.
+    """
     value = body.get(name, "")
     if not isinstance(value, str) or len(value) > 255:
         raise WishError(NOT_UNDERSTOOD)
@@ -152,7 +157,7 @@ def restart_of(body: Mapping[str, Any]) -> RestartWish | None:
     restart = body.get("restart", False)
     if set(body) - {"restart", "environment", "size"} or not isinstance(restart, bool):
         raise WishError(NOT_UNDERSTOOD)
-    environment, size = _text(body, "environment"), _text(body, "size")
+    environment, size = text_of(body, "environment"), text_of(body, "size")
     if (environment and not restart) or (size and not environment):
         raise WishError(NOT_UNDERSTOOD)
     return RestartWish(environment, size) if restart else None

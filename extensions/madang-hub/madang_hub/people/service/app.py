@@ -15,30 +15,17 @@ from madang_hub.people.service import (
     runs_page,
     teams,
 )
-from madang_hub.people.service.base import Callback, Session
 from madang_hub.people.service.parts import Parts
-from madang_hub.people.service.process import application_of
+from madang_hub.people.service.process import COMMON, application_of
 from madang_hub.places import PEOPLE_SERVICE
 
 TEAM = r"((?:class|team):[a-z0-9-]+)"
 CLASS = r"(class:[a-z0-9-]+)"
 """Only the people of a class have workspaces that a mentor reads; a team shares one."""
 
-
-class Health(RequestHandler):
-    """Whether the process serves; for the operator and tests. Says nothing else."""
-
-    def get(self) -> None:
-        self.set_header("Cache-Control", "no-store")
-        self.clear_header("Server")
-        self.finish("ok")
-
-
 ROUTES: list[tuple[str, type[RequestHandler]]] = [
-    (r"health", Health),
-    (r"oauth_callback", Callback),
+    *COMMON,
     (r"", pages.Mine),
-    (r"session", Session),
     (rf"class/{TEAM}", pages.ClassPage),
     (rf"class/{CLASS}/runs", runs_page.ClassRuns),
     (r"admin", pages.Admin),
@@ -62,8 +49,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"api/announcements", news.NewsMade),
     (r"api/announcements/([0-9]{1,9})", news.NewsRemoved),
 ]
-"""Every address below the prefix; ``health`` and ``oauth_callback`` are the public ones."""
-PUBLIC = frozenset({"health", "oauth_callback"})
+"""Every address below the prefix; :data:`.process.PUBLIC` are the public ones."""
 
 
 def application(parts: Parts, prefix: str, hub_prefix: str, cookie_secret: bytes) -> Application:

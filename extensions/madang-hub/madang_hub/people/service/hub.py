@@ -204,6 +204,14 @@ class Hub:
             await self._ask("DELETE", f"/users/{quote(name, safe='')}/server")
         self.forget()
 
+    async def stop_if_there(self, name: str) -> None:
+        """The same; a server that starts, stops or has stopped already is no error."""
+        try:
+            await self.stop(name)
+        except HubRefusedError as refusal:
+            if refusal.status not in (400, 404):
+                raise
+
     # ---- shares ---------------------------------------------------------------------------
 
     async def share(self, owner: str, server: str, visitor: str) -> None:

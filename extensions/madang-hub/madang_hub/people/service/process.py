@@ -11,12 +11,31 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
-from madang_hub.people.service.base import Ground, NotFound
+from madang_hub.people.service.base import Callback, Ground, NotFound, Session
 from madang_hub.web.static_files import STATIC, MadangStaticFiles
 
 log = logging.getLogger("madang.people")
 PORT_WAIT = 15.0
 """Seconds for which the address may still belong to a predecessor that is ending."""
+
+
+class Health(RequestHandler):
+    """Whether the process serves; for the operator and tests. Says nothing else."""
+
+    def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.clear_header("Server")
+        self.finish("ok")
+
+
+COMMON: list[tuple[str, type[RequestHandler]]] = [
+    (r"health", Health),
+    (r"oauth_callback", Callback),
+    (r"session", Session),
+]
+"""What every service has below its prefix ..."""
+PUBLIC = frozenset({"health", "oauth_callback"})
+"""... and which of its addresses are for everybody."""
 
 
 def application_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +20,7 @@ from madang_hub.people.idle import Running
 from madang_hub.people.roles import outdated
 from madang_hub.people.rounds import ServerKey
 from madang_hub.people.servers import Servers
-from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser
+from madang_hub.people.service.hub import Hub, HubAwayError, HubUser
 from madang_hub.people.service.parts import Parts
 from madang_hub.places import Places
 
@@ -56,6 +56,13 @@ class Tasks:
         return failed
 
 
+async def side_by_side(works: Iterable[Awaitable[None]]) -> None:
+    """All at the same time; what fails for one stops no other, and is raised when all are done."""
+    for answer in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(answer, BaseException):
+            raise answer
+
+
 class DueServers:
     """Warns and stops servers because a class or somebody's access has ended.
 
@@ -89,10 +96,7 @@ class DueServers:
                     stop.append(key)
         if seen:
             await asyncio.to_thread(self._servers.note_seen, seen)
-        answers = await asyncio.gather(*(self._stop(key) for key in stop), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
+        await side_by_side(self._stop(key) for key in stop)
         return stop
 
     async def _running(self, key: ServerKey, user: HubUser | None) -> Running | None:
@@ -107,11 +111,7 @@ class DueServers:
         return Running(server.started, max(server.started, user.last_activity or server.started))
 
     async def _stop(self, key: ServerKey) -> None:
-        try:
-            await self._hub.stop(key.person)
-        except HubRefusedError as refusal:
-            if refusal.status not in (400, 404):  # it stops, or has stopped, already
-                raise
+        await self._hub.stop_if_there(key.person)
         log.info("stopping %s's server", key.person)
 
 
