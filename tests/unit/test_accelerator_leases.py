@@ -163,6 +163,11 @@ def test_a_slot_that_fell_ill_gives_its_person_the_place_back() -> None:
     assert (over.state, over.why) == (State.ENDED, Why.ILL)
     assert again is not None
     assert again.request.seconds == 3600
+    # a part stays a part
+    part = replace(active(), request=wish(shared=True), seat=1, parts=4)
+    again = leases.fell_ill(part, "r2", 2750)[1]
+    assert again is not None
+    assert (again.seat, again.parts) == (0, 4)
     # less than a minute is not worth a place
     assert leases.fell_ill(active(), "r2", 4700)[1] is None
 

@@ -556,6 +556,24 @@ def test_a_part_costs_a_part(database: Database) -> None:
     assert desk.budget("team:a", NOW + 600).used == 300
 
 
+def test_a_part_that_waits_counts_as_a_part(database: Database) -> None:
+    """As the largest that it may get; so two halves of two GPUs are no more than one GPU."""
+    desk = desk_on(database, budgets={"team:a": 3600.0})
+    desk.engine_answers = False
+    first, second = slots(2)
+    desk.inventory = Inventory((replace(first, shares=4), replace(second, shares=2)))
+    for person in ("minji", "jisu"):
+        assert desk.ask(wish(person, shared=True), NOW).state is State.QUEUED
+    assert desk.budget("team:a", NOW).promised == 3600
+    with pytest.raises(BudgetSpentError):
+        desk.ask(wish("hana", shared=True, seconds=60), NOW)
+    # a whole one is a whole one, also where it may be divided
+    desk.inventory = Inventory((replace(first, shares=2),))
+    desk.ask(wish("dan", "team:b", seconds=600), NOW)
+    desk.limits = Limits(budget=3600.0)
+    assert desk.budget("team:b", NOW).promised == 600
+
+
 # ---- classes --------------------------------------------------------------------------------------
 
 NINE = Timetable(ZoneInfo("Asia/Seoul"), tuple(parse_times("mon-sun 09:00-12:00 lab small")))

@@ -110,7 +110,9 @@ class Lease:
         asked: when its person came into line. A request that replaces a broken lease keeps the old one's.
         returned: it replaces a broken lease, and stands before its team's other requests.
         slots: ids; empty while queued. An ended lease remembers its slots. ``model`` is theirs.
-        seat: which part of a shared slot, from 1; 0: whole slots. ``parts``: into how many it is divided.
+        seat: which part of a shared slot, from 1; 0: whole slots.
+        parts: into how many its slot is divided, of which it has one; 1: it has whole ones. While it waits, as
+            many as the largest part that it may get is one of.
         ends: the latest moment at which it will be over; it only ever moves later by an extension.
         stopped: until when it is charged.
         changed: when its state last changed.
@@ -150,8 +152,8 @@ class Grant:
     window: str = ""
 
 
-def ask(identity: str, request: Request, now: int, policy: Policy) -> Lease:
-    """A new lease in line.
+def ask(identity: str, request: Request, now: int, policy: Policy, parts: int = 1) -> Lease:
+    """A new lease in line; ``parts`` as the lease has it while it waits.
 
     Raises:
         RequestRefusedError: it is too long, too short, or for no slot.
@@ -166,7 +168,7 @@ def ask(identity: str, request: Request, now: int, policy: Policy) -> Lease:
         raise RequestRefusedError(
             N_("Ask for one or more whole accelerators, or for a part of one.")
         )
-    return Lease(identity, request, asked=now, changed=now)
+    return Lease(identity, request, asked=now, parts=parts, changed=now)
 
 
 def grant(lease: Lease, given: Grant, now: int) -> Lease:
@@ -346,7 +348,8 @@ def fell_ill(lease: Lease, identity: str, now: int) -> tuple[Lease, Lease | None
     if left < SHORTEST:
         return over, None
     request = replace(lease.request, seconds=left)
-    return over, Lease(identity, request, lease.asked, returned=True, changed=now)
+    again = Lease(identity, request, lease.asked, returned=True, parts=lease.parts, changed=now)
+    return over, again
 
 
 def due(lease: Lease, now: int, policy: Policy) -> Lease:

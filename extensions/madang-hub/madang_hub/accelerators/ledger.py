@@ -65,7 +65,7 @@ class Span:
 
     def weight(self, policy: Policy) -> float:
         """What one second of it counts."""
-        return policy.weight(self.kind, self.model) * self.count / self.parts
+        return policy.rate(self.kind, self.model, self.count, self.parts)
 
 
 def booked(before: Lease, after: Lease) -> Event | None:
@@ -183,10 +183,11 @@ def shares_at(
         if lease.state not in HELD or lease.state is State.ENDING:
             continue
         who = (lease.request.team, lease.request.person)
-        factor = policy.weight(lease.request.kind, lease.model) * lease.request.count / lease.parts
+        request = lease.request
+        rate = policy.rate(request.kind, lease.model, request.count, lease.parts)
         began = lease.began if lease.state is State.ACTIVE else now
         still = min(max(0, lease.ends - now), lease.request.seconds)
-        used[who] = used.get(who, 0.0) + factor * (usage.of(began, now) + still)
+        used[who] = used.get(who, 0.0) + rate * (usage.of(began, now) + still)
     return Shares(used, weights or {})
 
 
@@ -288,7 +289,8 @@ def budget_of(
 
     Args:
         limit: of every month; None: no limit.
-        leases: open ones, of any team. One waiting counts with its whole time, by the model it names.
+        leases: open ones, of any team. One waiting counts with its whole time, by the model that it names and
+            the largest part that it may get.
     """
     begin, end = month(now, zone)
     used = sum(n for (t, _), n in totals(spans, begin, end, policy).items() if t == team)
@@ -299,7 +301,7 @@ def budget_of(
         if request.team != team or lease.state in (State.ENDING, State.ENDED):
             continue
         model = lease.model or request.model
-        factor = policy.weight(request.kind, model) * request.count / lease.parts
+        rate = policy.rate(request.kind, model, request.count, lease.parts)
         still = lease.ends - now if lease.state is State.ACTIVE else request.seconds
-        promised += factor * max(0, still)
+        promised += rate * max(0, still)
     return Budget(team, None if limit is None else limit + given, used, promised)

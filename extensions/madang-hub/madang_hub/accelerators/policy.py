@@ -42,3 +42,7 @@ class Policy:
 
     def weight(self, kind: str, model: str) -> float:
         return self.weights.get(model, self.weights.get(kind, 1.0))
+
+    def rate(self, kind: str, model: str, count: int, parts: int) -> float:
+        """What one second of ``count`` slots counts, or of one of ``parts`` of a slot."""
+        return self.weight(kind, model) * count / parts

@@ -251,8 +251,8 @@ def decide(
 def _cost(lease: Lease, pool: Pool, policy: Policy) -> float:
     """Weighed slot-seconds that the whole of a request takes, if it is served from ``pool``."""
     request = lease.request
-    slots = 1 / pool.parts if request.shared else request.count
-    return request.seconds * slots * policy.weight(pool.kind, pool.model)
+    parts = pool.parts if request.shared else 1
+    return request.seconds * policy.rate(pool.kind, pool.model, request.count, parts)
 
 
 def _give(

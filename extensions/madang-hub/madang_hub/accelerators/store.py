@@ -52,13 +52,13 @@ class Leases(Notes):
 
     # ---- requests and leases --------------------------------------------------------------
 
-    def ask(self, identity: str, request: Request, now: int) -> Lease:
+    def ask(self, identity: str, request: Request, now: int, parts: int = 1) -> Lease:
         """Bring a request into line. The same id once more gives what became of it.
 
         Raises:
             RequestRefusedError: see :func:`.leases.ask`.
         """
-        lease = rules.ask(identity, request, now, self._policy)
+        lease = rules.ask(identity, request, now, self._policy, parts)
 
         def work(db: sa.Connection) -> Lease:
             if (known := find(db, identity)) is not None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from madang_hub.accelerators.broker.policy import HOUR, Limits
 from madang_hub.accelerators.broker.watch import ill_since, lasting
-from madang_hub.accelerators.broker.wishes import WishError, check_there, fitting
+from madang_hub.accelerators.broker.wishes import WishError, check_there, parts_of
 from madang_hub.accelerators.estimate import Estimate
 from madang_hub.accelerators.idle import Notice, Stretch, follow_all, goes_back, look, notice
 from madang_hub.accelerators.inventory import Inventory
@@ -108,12 +108,10 @@ class Desk:
                     "You have a request in line or an accelerator already; leave it or give it back first."
                 )
             )
-        weight = self.policy.weight(request.kind, request.model)
-        # the largest part that it may get
-        parts = min((s.shares for s in fitting(request, self.inventory.slots)), default=1)
-        amount = request.seconds * request.count * weight / (parts if request.shared else 1)
-        self.budget(request.team, now).check(amount, tuple(self.helpers()))
-        lease = self.leases.ask(uuid.uuid4().hex, request, now)
+        parts = parts_of(request, self.inventory.slots)
+        rate = self.policy.rate(request.kind, request.model, request.count, parts)
+        self.budget(request.team, now).check(request.seconds * rate, tuple(self.helpers()))
+        lease = self.leases.ask(uuid.uuid4().hex, request, now, parts)
         self.advance(now)
         return self._again(lease)
 

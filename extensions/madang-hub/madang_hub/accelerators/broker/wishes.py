@@ -194,6 +194,13 @@ def fitting(request: Request, slots: Iterable[Slot]) -> list[Slot]:
     ]
 
 
+def parts_of(request: Request, slots: Iterable[Slot]) -> int:
+    """Of how many parts of a slot the largest is one that ``request`` may get; 1: it wants whole ones."""
+    if not request.shared:
+        return 1
+    return min((s.shares for s in fitting(request, slots)), default=1)
+
+
 def check_environment(request: Request, environment: Environment) -> None:
     """Whether the server that is to be started can use what is asked for.
 
