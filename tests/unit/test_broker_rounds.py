@@ -500,6 +500,89 @@ def test_who_starts_a_server_by_hand_meanwhile_gets_it_stopped_again(play: Play)
     play(story)
 
 
+async def rounds_of(at: Stage, count: int) -> None:
+    for _ in range(count):
+        await at.round()
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_who_leaves_while_the_server_stops_gets_it_back(play: Play, crashes: bool) -> None:
+    """Whatever becomes of servers whose lease is over: this one had nothing to do with a lease."""
+
+    async def story(at: Stage) -> None:
+        at.hub.stops_slowly = True
+        mine = await taken_with_a_server(at)
+        await at.round()
+        at.desk.leave(mine, "minji", at.second)
+        if crashes:
+            await at.crash()
+        await at.round()
+        assert at.hub.asked("start") == []
+        del at.hub.servers["minji"]
+        await rounds_of(at, 3)
+        assert at.hub.asked("start") == ["minji"]
+        assert at.hub.servers["minji"].options == PLAIN
+        assert at.desk.leases.restarts() == []
+
+    play(story)
+
+
+def test_a_start_with_it_that_is_refused_brings_the_server_back(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.servers["minji"] = Server("", True, None, None, PLAIN)
+        lease = at.desk.ask(wish(), at.second)
+        at.desk.take_after_stop(lease.id, "minji", "torch-cuda", "large", at.second)
+        await at.round()
+        at.hub.refuses = 403
+        await at.round()
+        assert at.lease(lease.id).why is Why.NEVER_STARTED
+        at.hub.refuses = 0
+        await rounds_of(at, 3)
+        assert at.hub.asked("start") == ["minji", "minji"]
+        assert at.hub.servers["minji"].options == PLAIN
+        assert at.desk.held_by("minji", at.second) is None
+
+    play(story)
+
+
+def test_who_got_the_server_with_it_gets_no_second_one(play: Play) -> None:
+    """Neither while it is there nor when it is over, by the policy that it is stopped then."""
+
+    async def story(at: Stage) -> None:
+        mine = await taken_with_a_server(at)
+        await rounds_of(at, 4)
+        assert at.lease(mine).container == "minji/"
+        assert at.desk.leases.restarts() == []
+        at.desk.give_back(mine, "minji", at.second)
+        await rounds_of(at, 4)
+        assert at.lease(mine).state is State.ENDED
+        assert at.hub.asked("start") == ["minji"]
+
+    play(story)
+
+
+def test_who_was_to_get_an_ill_one_waits_for_the_next_as_others_do(play: Play) -> None:
+    async def story(at: Stage) -> None:
+        at.hub.stops_slowly = True
+        mine = await taken_with_a_server(at)
+        await at.round()
+        (one,) = slots(1)
+        at.machine[0] = Inventory((replace(one, health=Health.ILL, why="It is broken."),))
+        await at.round()
+        await at.round(31)
+        assert at.lease(mine).why is Why.ILL
+        del at.hub.servers["minji"]
+        await rounds_of(at, 2)
+        assert at.hub.asked("start") == []
+        at.machine[0] = Inventory((one,))
+        await rounds_of(at, 3)
+        assert at.hub.servers["minji"].options == PLAIN
+        assert at.desk.held_by("minji", at.second) is not None
+        assert at.hub.asked("start") == ["minji"]
+
+    play(story)
+
+
 # ---- after a lease --------------------------------------------------------------------------------
 
 ON_CPU = replace(POLICY, on_cpu=True)

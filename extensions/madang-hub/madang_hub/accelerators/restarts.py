@@ -1,7 +1,8 @@
-"""Servers that are started again without an accelerator when their lease is over. Rules only.
+"""Servers that are started again without an accelerator. Rules only.
 
-By the operator's policy (:attr:`.policy.Policy.on_cpu`). What is to be started is noted before the server is
-stopped, so that the end of the process between the two loses nothing.
+Those whose lease is over, by the operator's policy (:attr:`.policy.Policy.on_cpu`). And, whatever the policy,
+those that ran without one and were stopped to be started with one, of which nothing came. What is to be started
+is noted before the server is stopped, so that the end of the process between the two loses nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ for again, and the server is started with the next one."""
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """That the server of ``person`` is stopped because ``lease`` is over, and what it was started with.
+    """That the server of ``person`` is stopped because ``lease`` is over, or is to come with the next start,
+    and what it was started with.
 
     ``since``: when that was noted.
     """
@@ -56,12 +58,16 @@ def next_step(
     """What to do now.
 
     Args:
-        lease: the one that is over, as it is now.
+        lease: the one that the restart names, as it is now.
         theirs: the open leases of the person.
         running: when the server that the person has now began; None: there is none, 0: nobody says.
     """
-    if lease is None or any(x.state in (State.TAKING, State.ACTIVE) for x in theirs):
-        # a server with an accelerator comes, or is there
+    others = (x for x in theirs if x.id != restart.lease)
+    if lease is None or any(x.state in (State.TAKING, State.ACTIVE) for x in others):
+        # a server with another accelerator comes, or is there
+        return Next.DROP
+    if (lease.state is State.ACTIVE and lease.container) or lease.why is Why.ILL:
+        # it came with this one, or comes with the next
         return Next.DROP
     if lease.state is not State.ENDED:
         return Next.WAIT

@@ -14,7 +14,7 @@ from madang_hub.accelerators.inventory import changes
 from madang_hub.accelerators.leases import Lease, LeaseError, State
 from madang_hub.accelerators.reconcile import Container, Do
 from madang_hub.accelerators.restarts import Next, Restart, comes_back, next_step
-from madang_hub.people.service.hub import HubRefusedError
+from madang_hub.people.service.hub import HubRefusedError, Server
 from madang_hub.people.service.tasks import Tasks, side_by_side
 
 log = logging.getLogger("madang.accelerators")
@@ -107,14 +107,18 @@ class Rounds:
         parts = self._parts
         if lease is not None and comes_back(lease, parts.desk.policy):
             user = await parts.hub.user(lease.request.person)
-            # one that stops already was stopped by its person
-            if user and (server := user.server) is not None and server.pending != "stop":
-                environment, size = (
-                    str(server.options.get(name, "")) for name in ("environment", "size")
-                )
-                restart = Restart(user.name, lease.id, environment, size, parts.seconds())
-                await parts.work(parts.desk.leases.restart_later, restart)
+            if user is not None and user.server is not None:
+                await self._comes_back(lease, user.server)
         await parts.engine.stop(container)
+
+    async def _comes_back(self, lease: Lease, server: Server) -> None:
+        """Note what is to be started again; one that stops already was stopped by its person."""
+        if server.pending == "stop":
+            return
+        parts, options = self._parts, server.options
+        environment, size = (str(options.get(name, "")) for name in ("environment", "size"))
+        restart = Restart(lease.request.person, lease.id, environment, size, parts.seconds())
+        await parts.work(parts.desk.leases.restart_later, restart)
 
     async def end_idle(self, now: datetime) -> None:
         """End the leases of accelerators that lay idle for long while somebody waits."""
@@ -152,6 +156,7 @@ class Rounds:
         user = await parts.hub.user(request.person)
         if user is not None and user.server is not None and lease.state is State.TAKING:
             self._stopping = True
+            await self._comes_back(lease, user.server)
             await parts.hub.stop_if_there(request.person)
             return
         if user is None or user.server is not None:
@@ -183,7 +188,7 @@ class Rounds:
         await self._parts.hub.start(person, named)
 
     async def bring_back(self, now: datetime) -> None:
-        """Start the servers again whose lease is over and gone, without an accelerator."""
+        """Start the servers again that were stopped and have no accelerator, without one."""
         parts = self._parts
         noted = await parts.work(parts.desk.leases.restarts)
         if noted:
