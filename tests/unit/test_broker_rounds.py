@@ -814,6 +814,42 @@ def test_what_was_not_seen_counts_as_use(play: Play) -> None:
     play(story, IDLE)
 
 
+def test_what_was_seen_before_ends_nothing_now(play: Play) -> None:
+    """Its end came while nobody said which servers there are, and now nobody sees the device."""
+
+    async def story(at: Stage) -> None:
+        mine = await holds_one(at)
+        at.desk.ask(wish("jisu"), at.second)
+        await rounds(at, 75)
+        at.hub.away = True
+        await rounds(at, 20)
+        at.machine[0], seen = TableError("accelerators.toml: no."), at.machine[0]
+        at.hub.away = False
+        await rounds(at, 10)
+        assert at.lease(mine).state is State.ACTIVE
+        at.machine[0] = seen
+        await at.round()
+        assert at.lease(mine).why is Why.IDLE
+
+    play(story, IDLE)
+
+
+def test_a_server_on_its_way_is_not_idle(play: Play) -> None:
+    """What is said of its person's servers may be about the one before."""
+
+    async def story(at: Stage) -> None:
+        at.machine[0] = Inventory(slots(1), {"H100-0000": NOTHING})
+        at.desk.servers_work = lambda people, now: dict.fromkeys(people, False)
+        at.hub.starts_nothing = True
+        lease = at.desk.ask(wish(**TORCH), at.second)
+        at.desk.ask(wish("jisu"), at.second)
+        await rounds(at, 150)
+        assert at.lease(lease.id).state is State.ACTIVE
+        assert at.desk.idle(at.lease(lease.id)) is None
+
+    play(story, IDLE)
+
+
 def test_who_extends_is_there(play: Play) -> None:
     async def story(at: Stage) -> None:
         mine = await holds_one(at)
