@@ -27,7 +27,15 @@ from madang_hub.accelerators.broker.wishes import (
 )
 from madang_hub.accelerators.idle import Notice
 from madang_hub.accelerators.inventory import Inventory
-from madang_hub.accelerators.leases import Lease, Policy, Request, State, StateError, Why
+from madang_hub.accelerators.leases import (
+    ExtensionRefusedError,
+    Lease,
+    Policy,
+    Request,
+    State,
+    StateError,
+    Why,
+)
 from madang_hub.accelerators.ledger import BudgetSpentError, What
 from madang_hub.accelerators.pools import Fleet
 from madang_hub.accelerators.reconcile import Container, Do
@@ -455,6 +463,16 @@ def test_a_spent_budget_waits_for_more(database: Database) -> None:
     assert (found.id, found.state) == (queued.id, State.GRANTED)
 
 
+def test_who_has_no_budget_left_keeps_nobody_from_extending(desk: Desk) -> None:
+    mine = served(desk, "minji", NOW)
+    served(desk, "hana", NOW)
+    assert desk.ask(wish("dan", "team:b"), NOW + 2).state is State.QUEUED
+    with pytest.raises(ExtensionRefusedError):
+        desk.extend(mine.id, "minji", 2 * 3600, NOW + 60)
+    desk.limits = Limits(budgets={"team:b": 0.0})
+    assert desk.extend(mine.id, "minji", 2 * 3600, NOW + 60).ends == NOW + 60 + 2 * 3600
+
+
 def test_only_what_is_there_is_drained(desk: Desk) -> None:
     assert not desk.drain("H100-9999", "admin", "", NOW)
     assert desk.drain("H100-0000", "admin", "a fan", NOW)
@@ -607,6 +625,13 @@ def test_a_class_is_served_from_what_it_reserved(school: Desk) -> None:
     assert ahead == [-24, 0, 24, 48]
     assert [n for n, _ in school.needs(NOW)] == [replace(NEED, since=NOW - 3600)]
     assert school.needs(NOW)[0][1] == (NOW, NOW + 3 * 3600)
+
+
+def test_nothing_is_extended_into_a_class(school: Desk) -> None:
+    before = NOW - 5000
+    school.reserve(replace(NEED, count=2, since=before))
+    mine = served(school, "minji", before, seconds=1800)
+    assert before + 1800 < school.extend(mine.id, "minji", 4 * 3600, before + 60).ends <= NOW
 
 
 def test_what_a_class_has_left_is_free_for_it_alone(school: Desk) -> None:
