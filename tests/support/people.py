@@ -107,6 +107,10 @@ class Person:
         seconds: float = options.pop("seconds", 120)
         reply = self.api("POST", f"/users/{self.name}/server", json=options)
         assert reply.status_code in (201, 202), reply.text
+        self.arrive(seconds)
+
+    def arrive(self, seconds: float = 120) -> None:
+        """Wait until a server is ready that is started, and open it."""
         wait_for(lambda: self.server_ready, f"{self.name}'s server\n", seconds)
         # the first visit makes the server's own session cookie by OAuth
         page = self.session.get(f"{self.url}/user/{self.name}/lab", timeout=60)

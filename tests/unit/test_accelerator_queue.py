@@ -514,6 +514,12 @@ def test_an_estimate_knows_that_a_team_shares() -> None:
     # one that is longer than the first would hold the slot for longer
     longer = world.ask(wish("p9", "team:a", 2 * HOUR, shared=True), 9).id
     assert estimated(world, longer, 100).place == 1
+    # nor does it join one that was opened for a shorter one
+    world.release(longer, 150)
+    last = world.ask(wish("p8", "team:a", 2 * HOUR, shared=True), 160).id
+    for one_of_them in ids[3:]:
+        world.release(one_of_them, 170)
+    assert estimated(world, last, 200).latest != HOUR
     # another team has no part of it
     alone = world.ask(wish("q", "team:b", HOUR, shared=True), 200).id
     assert estimated(world, alone, 300).latest != HOUR

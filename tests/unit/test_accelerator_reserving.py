@@ -185,10 +185,21 @@ def test_nothing_is_lent_into_a_class_that_the_horizon_shows() -> None:
 
 
 def test_overlaps_are_counted_at_one_moment() -> None:
+    """Two that follow each other have one slot, so the third, which meets both, has the other."""
     classes = [
-        Reservation("a", "class:a", GPU, 1, 100, 200),
-        Reservation("b", "class:b", GPU, 1, 200, 300),
+        Reservation("a", "class:a", GPU, 1, 100, 200, "H100"),
+        Reservation("b", "class:b", GPU, 1, 200, 300, "H100"),
         Reservation("c", "class:c", GPU, 1, 100, 300),
     ]
     reserved = pools_at(0, Fleet(slots(2)), (), classes, POLICY).reserved
     assert [sum(reserved[c.id].values()) for c in classes] == [1, 1, 1]
+
+
+def test_who_takes_any_model_leaves_the_one_that_another_named() -> None:
+    classes = [
+        Reservation("any", "class:a", GPU, 1, 100, 300),
+        Reservation("named", "class:b", GPU, 1, 200, 300, "A100"),
+    ]
+    fleet = Fleet(slots(1, model="A100") + slots(1, model="H100"))
+    reserved = pools_at(0, fleet, (), classes, POLICY).reserved
+    assert [sum(reserved[c.id].values()) for c in classes] == [1, 1]

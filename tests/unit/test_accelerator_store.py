@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ from madang_hub.accelerators.leases import (
 from madang_hub.accelerators.ledger import Allowance
 from madang_hub.accelerators.pools import Fleet, Reservation
 from madang_hub.accelerators.reconcile import Action, Container, Do, reconcile
+from madang_hub.accelerators.restarts import Restart
 from madang_hub.accelerators.store import Leases
 from madang_hub.accelerators.tables import EVENTS, LEASES, SEATS, Drained, row_of
 from madang_hub.people.database import Database
@@ -157,6 +159,38 @@ def test_extension_only_while_nobody_waits_and_no_class_comes(store: Leases) -> 
     store.drain("H100-0001", "admin", "a fan", 2000)
     with pytest.raises(ExtensionRefusedError):
         store.extend("r2", "minji", 7000, 2001, FLEET)
+
+
+def test_what_is_somebody_elses_is_not_given_back(store: Leases) -> None:
+    active(store)
+    with pytest.raises(NotYoursError):
+        store.release("r1", 1100, person="jisu")
+    assert store.release("r1", 1100, person="minji").state is State.ENDING
+
+
+def test_a_listing_says_nothing_about_what_changed_since_it_began(store: Leases) -> None:
+    active(store, now=1000)
+    for step in (Do.VANISHED, Do.NEVER_STARTED, Do.GONE):
+        assert store.carry_out([Action(step, "r1")], 1000, 1001) == []
+    assert store.open_ones()[0].state is State.ACTIVE
+    # that a container is there is true whenever it was seen
+    (seen,) = store.carry_out([Action(Do.SEEN, "r1", "c1")], 1000, 1001)
+    assert seen.container == "c1"
+    (over,) = store.carry_out([Action(Do.VANISHED, "r1")], 1001, 1002)
+    assert over.why is Why.VANISHED
+
+
+def test_a_server_that_comes_back_is_noted_once(store: Leases) -> None:
+    first = Restart("minji", "r1", "torch", "large", 1000)
+    store.restart_later(first)
+    store.restart_later(replace(first, environment="lab", since=1005))
+    assert store.restarts() == [first]
+    second = replace(first, lease="r2", since=2000)
+    store.restart_later(second)
+    assert store.restarts() == [second]
+    # what was done about the first says nothing about the second
+    store.forget_restart(first)
+    assert store.restarts() == [second]
 
 
 def test_draining(store: Leases) -> None:

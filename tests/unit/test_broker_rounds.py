@@ -662,7 +662,9 @@ def test_who_stopped_the_server_gets_none(play: Play) -> None:
         at.hub.stops_slowly = True
         await over(at)
         await at.hub.stop("minji")
-        await at.round()
+        await rounds_of(at, 2)
+        assert at.hub.asked("stop") == ["minji", "minji"]
+        assert at.desk.leases.restarts() == []
         del at.hub.servers["minji"]
         for _ in range(3):
             await at.round()

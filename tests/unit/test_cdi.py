@@ -200,3 +200,6 @@ def test_a_file_in_the_place_of_a_device(tmp_path: Path) -> None:
     (tmp_path / "0").touch()
     assert cdi_files.trouble(str(tmp_path / "0")) == "is no device"
     assert cdi_files.trouble("/dev/null") == ""
+    # in a container the machine's nodes are below another folder
+    assert cdi_files.trouble("/dev/null", under=tmp_path) == "is missing"
+    assert cdi_files.trouble("/null", under=Path("/dev")) == ""

@@ -13,12 +13,12 @@ FILE = "MADANG_TEST_NVML"
 SONAME = "libnvidia-ml.so.1"
 
 
-def build(folder: Path) -> Path:
-    """The stand-in, made in ``folder`` by the C compiler."""
+def build(folder: Path, gpus: Path | None = None) -> Path:
+    """The stand-in, made in ``folder`` by the C compiler; ``gpus`` is its file where no variable names one."""
     target = folder / SONAME
     source = Path(__file__).with_name("nvml.c")
     options = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror", "-shared"]
-    options += ["-fPIC", f"-Wl,-soname,{SONAME}"]
+    options += ["-fPIC", f"-Wl,-soname,{SONAME}", f'-DGPUS="{gpus or ""}"']
     subprocess.run(["cc", *options, "-o", str(target), str(source)], check=True)
     return target
 

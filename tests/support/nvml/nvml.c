@@ -1,7 +1,7 @@
 /* A stand-in for NVIDIA's libnvidia-ml.so.1, so that the real nvidia-ml-py has something to load.
  *
  * It knows the calls that Madang makes, with the layouts of NVML's API reference, and reads the file that
- * the environment variable MADANG_TEST_NVML names anew at every call: a test writes what the machine has.
+ * the environment variable MADANG_TEST_NVML names, else GPUS, anew at every call: a test writes what the machine has.
  * Without the variable it answers as a machine whose driver is not loaded. See stand_in.py for the file.
  */
 #include <errno.h>
@@ -83,8 +83,8 @@ static void take(Device *d, char *line) {
 
 static Machine look(void) {
   Machine m = {0};
-  const char *path = getenv("MADANG_TEST_NVML");
-  FILE *file = path ? fopen(path, "r") : NULL;
+  const char *named = getenv("MADANG_TEST_NVML"), *path = named ? named : GPUS;
+  FILE *file = *path ? fopen(path, "r") : NULL;
   if (!file) return m;
   m.loaded = 1;
   char line[2048];
