@@ -250,7 +250,7 @@ def november(known: Iterable[Span], seen: Iterable[str] = TEAMS) -> Figures:
         NOVEMBER,
         known,
         [Wait("team:a", GPU, "H100", 90), Wait("class:c", GPU, "H100", 30)],
-        [Team("team:a", "=1+1"), Team("class:c", "<b>반</b>")],
+        {"team:a": "=1+1", "class:c": "<b>반</b>"},
         {"team:a": "제조", "class:c": "교육"},
         POLICY,
         lambda mine: daily(mine, NOVEMBER.begin, NOVEMBER.end, SEOUL),

@@ -33,6 +33,7 @@ from madang_hub.accelerators.estimate import NoEstimate
 from madang_hub.accelerators.inventory import Inventory
 from madang_hub.accelerators.leases import Lease, Policy, State, Why
 from madang_hub.accelerators.reconcile import Container
+from madang_hub.accelerators.reserving import Need
 from madang_hub.accelerators.slots import Health
 from madang_hub.accelerators.store import Leases
 from madang_hub.catalog import Catalog
@@ -43,6 +44,7 @@ from madang_hub.people.directory import Person as Record
 from madang_hub.people.service.base import SignedIn
 from madang_hub.people.service.hub import Hub, HubUser, Server
 from madang_hub.people.service.parts import templates
+from madang_hub.people.timetable import Timetable, parse_times
 from madang_hub.places import Places
 from madang_hub.settings import Settings
 from madang_hub.shelf.offering import Shelf
@@ -326,7 +328,9 @@ async def test_every_reason_has_words(site: Site) -> None:
 
 
 async def test_who_leads_finds_the_other_pages(site: Site) -> None:
-    assert "class/class:c" in await site.page("teacher")
+    teachers = await site.page("teacher")
+    assert "class/class:c" in teachers
+    assert f'href="{PREFIX}admin"' not in teachers
     admins = await site.page("chief")
     assert f'href="{PREFIX}admin"' in admins
     assert f'href="{PREFIX}report"' in admins
@@ -350,7 +354,7 @@ async def test_all_slots(site: Site) -> None:
     assert f"✕ ill It is broken. {HOSTILE}" in said
     assert f"A file is wrong {HOSTILE}" in said
     assert f'data-request="{waiting.id}"' in page
-    assert "1 ben class:c" in said
+    assert "1 ben 인공지능 1반 class:c 1 × nvidia.com/gpu, 1 hour" in said
     assert f"{HOSTILE} team:a" in said
     assert "2.0 Grant more…" in said
     assert "<img" not in page.partition("<main")[2]
@@ -369,16 +373,75 @@ async def test_the_line_has_the_order_of_serving(site: Site) -> None:
     shut = site.desk.leases.accounts.line(NOW, barred=("class:c",))
     assert [x.request.person for x in shut] == ["ann", "ben"]
     page = await site.page("teacher", "class/class:c")
-    assert "1 ben class:c" in visible(page)
+    assert "1 ben 인공지능 1반 class:c" in visible(page)
     assert "ann" not in visible(page).partition("Who waits")[2]
 
 
 async def test_a_class(site: Site) -> None:
     site.serve("ben", "class:c", seconds=HOUR)
+    site.serve("ann", "team:a", seconds=HOUR)
     said = visible(await site.page("teacher", "class/class:c", Accept_Language="ko"))
+    assert "김안나" not in said
     assert "인공지능 1반" in said
-    assert "ben 1 × H100" in said
+    assert "ben H100 1개" in said
     assert "2.0시간 중 0.0시간 사용, 1.0시간 신청 중" in said
+
+
+async def test_a_firm_has_no_timetable_to_reserve_for(site: Site) -> None:
+    site.directory.set_memberships("nobody", {"team:a": "mentor"}, "operator")
+    site.desk.limits = Limits(budgets={"team:a": 1.0 * HOUR})
+    site.serve("ann", "team:a", seconds=HOUR)
+    page = await site.page("nobody", "class/team:a")
+    assert "Who has one" in visible(page)
+    assert f"{HOSTILE} has used or asked for 100% of" in visible(page)
+    assert "<img" not in page.partition("<main")[2]
+    assert 'id="reservations"' not in page
+    assert 'id="reservations"' in await site.page("teacher", "class/class:c")
+
+
+async def test_a_part_is_called_a_part(site: Site) -> None:
+    site.desk.inventory = Inventory(tuple(replace(s, shares=4) for s in slots(1)))
+    site.serve("ben", "class:c", shared=True, seconds=HOUR)
+    assert "ben a part of H100 kept" in visible(await site.page("teacher", "class/class:c"))
+
+
+TABLES = {"api/class/class:c": ("teacher", "class/class:c"), "api/admin": ("chief", "admin")}
+
+
+@pytest.mark.parametrize("path", TABLES)
+async def test_what_changes_on_a_page(site: Site, path: str) -> None:
+    """The page's script finds a place on the page for each part; as closed to others as the page itself."""
+    who, of = TABLES[path]
+    site.serve("ben", "class:c", seconds=HOUR)
+    scopes = ADMIN if who == "chief" else ""
+    page = await site.page(who, of, X_Scopes=scopes)
+    parts = await site.page(who, path, X_Scopes=scopes, X_XSRFToken="xsrf")
+    assert "ben" in visible(parts)
+    assert "<main" not in parts
+    named = re.findall(r'^<(?:section|div)[^>]* id="(\w+)"|^<div id="(\w+)"', parts, re.M)
+    assert len(named) >= 3
+    for names in named:
+        assert f'id="{names[0] or names[1]}"' in page
+    for other in ("ann", "nobody"):
+        status, _, _ = await site.ask(other, path, X_XSRFToken="xsrf")
+        assert status == (403 if path == "api/admin" else 404)
+    for extra in ({}, {"X_XSRFToken": "xsrf", "X_Token": "1"}):
+        status, text, _ = await site.ask(who, path, X_Scopes=scopes, **extra)
+        assert status == 403
+        assert "ben" not in text
+
+
+async def test_teams_are_called_by_their_titles(site: Site) -> None:
+    week = Timetable(site.desk.zone, tuple(parse_times("mon-sun 00:01-23:59 lab small")))
+    site.desk.timetables = lambda names: {name: week for name in names if name == "class:c"}
+    site.desk.reserve(Need("class:c", GPU, "H100", 1, "teacher", NOW))
+    site.run(site.serve("ben", "class:c", seconds=2 * HOUR), int(1.8 * HOUR))
+    mine = json.loads(await site.page("ben", "api/", X_Token="1"))
+    assert mine["budgets"][0]["warning"].startswith("인공지능 1반 has used or asked for 90% of")
+    # also those of others
+    theirs = json.loads(await site.page("ann", "api/", X_Token="1"))
+    assert {one["title"] for one in theirs["reserved"]} == {"인공지능 1반"}
+    assert "인공지능 1반 has used" in visible(await site.page("teacher", "class/class:c"))
 
 
 async def test_what_is_missing_for_more_and_who_can_help(site: Site) -> None:

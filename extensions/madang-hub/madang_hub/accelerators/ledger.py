@@ -247,7 +247,7 @@ class Budget:
             return None
         percent = round(100 * (self.used + self.promised) / self.limit) if self.limit else 100
         return Sentence(
-            N_("{team} has used or asked for {percent} % of its accelerator time of this month."),
+            N_("{team} has used or asked for {percent}% of its accelerator time of this month."),
             {"team": self.team, "percent": percent},
         )
 

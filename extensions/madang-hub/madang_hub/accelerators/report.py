@@ -37,7 +37,7 @@ def table(inventory: Inventory) -> list[str]:
     rows: list[tuple[tuple[str, ...], str]] = [(HEAD, "")]
     for slot in inventory.slots:
         use = inventory.use.get(slot.id, Use())
-        percent = UNKNOWN if use.utilisation is None else f"{use.utilisation} %"
+        percent = UNKNOWN if use.utilisation is None else f"{use.utilisation}%"
         holders = UNKNOWN if use.processes is None else " ".join(map(str, use.processes)) or "-"
         what = (slot.id, slot.health.value, _name(slot), _memory(slot, use))
         rows.append(((*what, percent, holders, slot.cdi or "-"), slot.why))

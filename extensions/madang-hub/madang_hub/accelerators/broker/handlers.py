@@ -88,6 +88,10 @@ class Asked(SignedIn):
         """
         return self.found(await self.parts.work(self.parts.desk.own, identity, self.viewer.name))
 
+    def titles(self) -> dict[str, str]:
+        """Blocking: what people call the teams, by name."""
+        return {t.name: t.title or t.name for t in self.parts.directory.teams()}
+
     def checked(self, request: Request) -> Request:
         """Blocking: the same with what is started by default where it names no environment or size. The Hub
         checks again when the server is started.
@@ -124,6 +128,7 @@ class Overview(Asked):
         classes = await parts.work(desk.classes, now, DAY)
         budgets = [await parts.work(desk.budget, t, now) for t in sorted(self.viewer.teams)]
         spent = any(b.spent for b in budgets)
+        titles = await self.off_loop(self.titles)
         self.send(
             {
                 "now": views.moment(now),
@@ -133,9 +138,9 @@ class Overview(Asked):
                 "free": views.free_model(
                     now, fleet, leases, desk.policy, self.viewer.teams, classes
                 ),
-                "reserved": [views.reserved_model(x) for x in classes if x.end > now],
+                "reserved": [views.reserved_model(x, titles) for x in classes if x.end > now],
                 "requests": [await self.model(x) for x in mine],
-                "budgets": [views.budget_model(b, self.language) for b in budgets],
+                "budgets": [views.budget_model(b, self.language, titles) for b in budgets],
                 "helpers": list(await self.off_loop(desk.helpers)) if spent else [],
                 "server": await self._server(mine),
             }
@@ -345,4 +350,4 @@ class Allow(AdminAsked):
         )
         await self.note(now, "accelerator.allowed", team, team=team, hours=hours, why=why)
         self.rounds.wake()
-        self.send(views.budget_model(budget, self.language), 201)
+        self.send(views.budget_model(budget, self.language, await self.off_loop(self.titles)), 201)

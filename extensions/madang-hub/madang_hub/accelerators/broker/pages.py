@@ -57,7 +57,7 @@ class Mine(Page):
         kinds = {slot.kind for slot in slots}
         who = Chooser(me.name, me.teams, me.admin)
         offers = [o for o in parts.shelf.open_to(who).offers(who) if can_use(o, kinds)]
-        titles = {t.name: t.title or t.name for t in parts.directory.teams()}
+        titles = self.titles()
         return {
             "there": bool(slots),
             "offers": offers,
@@ -75,6 +75,8 @@ class Mine(Page):
 class ClassPage(Page):
     """``class/<team>``: what is reserved for a class, and who of it has an accelerator or waits."""
 
+    template = "class.html"
+
     async def get(self, name: str) -> None:
         if not self.viewer.leads(name):
             raise Problem(404, NOTHING_HERE)
@@ -82,31 +84,42 @@ class ClassPage(Page):
         desk, work, now = self.parts.desk, self.parts.work, self.parts.seconds()
         leases = await work(desk.leases.open_ones)
         budget = await work(desk.budget, name, now)
+        titles = await self.off_loop(self.titles)
         self.render(
-            "class.html",
+            self.template,
             team=team,
             there=bool(desk.inventory.slots),
             held=[x for x in leases if x.request.team == name and x.state is not State.QUEUED],
             line=places(await self.line(leases, now), name),
             budget=budget,
+            warning=views.warning(budget, self.language, titles),
+            titles=titles,
             called=await self.off_loop(self.called),
             moment=views.moment,
             state=views.shown_state,
         )
 
 
+class ClassTables(ClassPage):
+    """``GET api/class/<team>``: what changes on that page, as HTML for its script."""
+
+    page = False
+    template = "class_tables.html"
+
+
 class Admin(AdminAsked, Page):
     """``admin``: every slot, the line in its order, the budgets of all teams."""
+
+    template = "slots.html"
 
     async def get(self) -> None:
         desk, work, now = self.parts.desk, self.parts.work, self.parts.seconds()
         found = desk.inventory
         leases, drained = await work(desk.leases.open_ones), await work(desk.leases.drained)
-        teams = await self.off_loop(self.parts.directory.teams)
-        titles = {t.name: t.title or t.name for t in teams}
-        budgets = [await work(desk.budget, t.name, now) for t in teams]
+        titles = await self.off_loop(self.titles)
+        budgets = [await work(desk.budget, team, now) for team in titles]
         self.render(
-            "slots.html",
+            self.template,
             slots=views.slots_model(found, leases, drained),
             lending=desk.engine_answers,
             faults=found.faults,
@@ -118,6 +131,13 @@ class Admin(AdminAsked, Page):
             called=await self.off_loop(self.called),
             moment=views.moment,
         )
+
+
+class AdminTables(Admin):
+    """``GET api/admin``: what changes on that page, as HTML for its script."""
+
+    page = False
+    template = "slots_tables.html"
 
 
 def places(order: Iterable[Lease], team: str = "") -> list[tuple[int, Lease]]:

@@ -30,7 +30,6 @@ from madang_hub.accelerators.usage import (
     total,
     waits_of,
 )
-from madang_hub.people.directory import Team
 from madang_hub.people.service.base import NOTHING_HERE, Problem
 from madang_hub.web.i18n import N_, gettext_for
 
@@ -64,7 +63,7 @@ def figures(
     month: Month,
     spans: Iterable[Span],
     waits: Iterable[Wait],
-    teams: Iterable[Team],
+    titles: Mapping[str, str],
     industries: Mapping[str, str],
     policy: Policy,
     days: Callable[[list[Span]], list[tuple[date, Fraction]]],
@@ -86,7 +85,7 @@ def figures(
         industries=by(lambda one: industries.get(one.team, "")),
         kinds=by(lambda one: one.model or one.kind),
         days=days(mine),
-        titles={t.name: t.title or t.name for t in teams},
+        titles=titles,
         of=industries,
     )
 
@@ -150,7 +149,7 @@ class Report(Page):
             month,
             spans,
             waits_of(granted),
-            parts.directory.teams(),
+            self.titles(),
             parts.directory.industries(),
             parts.desk.policy,
             lambda mine: daily(mine, month.begin, month.end, parts.zone),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -197,10 +198,11 @@ def need_model(need: Need, following: tuple[int, int] | None) -> dict[str, Any]:
     }
 
 
-def reserved_model(one: Reservation) -> dict[str, Any]:
-    """One time of a class."""
+def reserved_model(one: Reservation, titles: Mapping[str, str]) -> dict[str, Any]:
+    """One time of a class; ``titles`` are of teams, as people call them."""
     return {
         "team": one.team,
+        "title": titles.get(one.team, one.team),
         "kind": one.kind,
         "model": one.model,
         "count": one.count,
@@ -209,14 +211,23 @@ def reserved_model(one: Reservation) -> dict[str, Any]:
     }
 
 
-def budget_model(budget: Budget, language: str) -> dict[str, Any]:
+def warning(budget: Budget, language: str, titles: Mapping[str, str]) -> str | None:
+    """What the people of a team should know about its budget; None while there is enough."""
+    told = budget.warning
+    if told is None:
+        return None
+    called = {"team": titles.get(budget.team, budget.team)}
+    return replace(told, values={**told.values, **called}).text(language)
+
+
+def budget_model(budget: Budget, language: str, titles: Mapping[str, str]) -> dict[str, Any]:
     """A team's budget of this month, in weighed slot-seconds."""
     return {
         "team": budget.team,
         "limit": budget.limit,
         "used": budget.used,
         "promised": budget.promised,
-        "warning": budget.warning.text(language) if budget.warning else None,
+        "warning": warning(budget, language, titles),
     }
 
 

@@ -13,11 +13,10 @@
   const HIDDEN = 20000; // browsers slow hidden pages down anyway; a turn is kept for longer
   const title = document.title;
   const WHY = { left: "left_", ill: "ill_", idle: "idle_", "never-started": "neverStarted" };
-  let timer = 0;
   let shown = "";
   let states = null;
   let said = "";
-  let shares = [];
+  let there = [];
 
   // ---- pieces ----
   function button(words, step, press, primary) {
@@ -155,7 +154,7 @@
       const name = window.lend.called({ ...slot, kind: one.kind });
       rows.push([texts.device, one.shared ? name + " (" + fill(texts.shared, { number: one.shared }) + ")" : name]);
       if ("utilisation" in slot)
-        rows.push([texts.use, slot.utilisation === null ? texts.unknown : fill(texts.useNow, { percent: slot.utilisation })]);
+        rows.push([texts.use, slot.utilisation === null ? texts.unknown : slot.utilisation + "%"]);
       if (slot.used_memory !== undefined && slot.used_memory !== null && slot.memory)
         rows.push([
           texts.memory,
@@ -220,7 +219,7 @@
   }
 
   function freeWords(one) {
-    const words = one.total ? [fill(one.free ? texts.free : one.total > 1 ? texts.allTaken : texts.taken, one)] : [];
+    const words = one.total ? [fill(texts.free, one)] : [];
     if (one.total && one.shares > 1) words.push(fill(texts.parts, { free: one.parts_free, total: one.total * one.shares }));
     if (one.total && !one.free && one.next_free) words.push(fill(texts.next, { time: clock(one.next_free) }));
     if (one.waiting) words.push(fill(texts.inLine, { number: one.waiting }));
@@ -235,7 +234,7 @@
     list.replaceChildren(
       ...me.free.map((one) => {
         const row = make("li");
-        row.dataset.free = one.free;
+        row.dataset.free = one.free || one.parts_free;
         const name = make("span", "row-title with-dot");
         name.append(make("span", "dot"), make("span", "", window.lend.called(one)));
         name.firstChild.setAttribute("aria-hidden", "true");
@@ -251,7 +250,7 @@
         const begins = clock(one.starts);
         const model = one.model || one.kind;
         const count = one.count > 1 ? fill(texts.count, { count: one.count, model: model }) : model;
-        return make("li", "", fill(texts.reserved, { team: titles[one.team] || one.team, count: count, begins: begins, ends: clock(one.ends) }));
+        return make("li", "", fill(texts.reserved, { team: one.title, count: count, begins: begins, ends: clock(one.ends) }));
       }),
     );
   }
@@ -312,11 +311,16 @@
     const choices = [];
     for (const kind of kinds) {
       const models = [...new Set(me.free.filter((one) => one.kind === kind && one.model).map((one) => one.model))];
-      if (models.length !== 1) choices.push([kind, "", models.length ? fill(texts.any, { kind: kind }) : kind]);
+      if (models.length !== 1) choices.push([kind, "", models.length ? fill(texts.any, { models: models.join(", ") }) : kind]);
       for (const name of models) choices.push([kind, name, name]);
     }
-    shares = me.free.map((one) => ({ kind: one.kind, model: one.model, shares: one.shares }));
-    const now = JSON.stringify([choices, shares]);
+    there = me.free.map((one) => ({
+      kind: one.kind,
+      model: one.model,
+      shares: one.shares,
+      most: one.total + one.drained + one.ill,
+    }));
+    const now = JSON.stringify([choices, there]);
     if (model.dataset.choices === now) return;
     model.dataset.choices = now;
     const before = model.value;
@@ -333,15 +337,22 @@
 
   const kindNow = () => (place("model").value ? JSON.parse(place("model").value)[0] : "");
 
-  // Whether one of the chosen ones is divided.
-  function divided() {
+  // Those that are there of what is chosen.
+  function chosenOnes() {
     const [kind, model] = JSON.parse(place("model").value || '["", ""]');
-    return shares.some((one) => one.shares > 1 && one.kind === kind && (!model || one.model === model));
+    return there.filter((one) => one.kind === kind && (!model || one.model === model));
   }
+
+  const divided = () => chosenOnes().some((one) => one.shares > 1);
+  const inParts = () => divided() && place("part").checked;
+  const most = () => (inParts() ? 1 : Math.max(1, ...chosenOnes().map((one) => one.most)));
 
   // Environments that cannot use the kind, and sizes that the environment has not, are no choice.
   function fit() {
     place("part-row").hidden = !divided();
+    place("count-row").hidden = most() === 1;
+    place("count").max = most();
+    if (most() === 1) place("count").value = 1; // what is not seen is not asked for, nor in the form's way
     const environment = place("environment");
     for (const option of environment.options)
       option.hidden = option.disabled = Boolean(option.value) && !option.dataset.kinds.split(" ").includes(kindNow());
@@ -378,7 +389,8 @@
       const [kind, model] = JSON.parse(place("model").value);
       const body = { kind: kind, minutes: Number(place("minutes").value) };
       if (model) body.model = model;
-      if (divided() && place("part").checked) body.shared = true;
+      if (inParts()) body.shared = true;
+      else body.count = Number(place("count").value);
       if (place("team")) body.team = place("team").value;
       if (place("environment").value) {
         body.environment = place("environment").value;
@@ -436,8 +448,7 @@
     window.lend.remember(me.free.length > 0);
   }
 
-  async function look() {
-    clearTimeout(timer);
+  const look = window.people.poll(async () => {
     try {
       draw(await call("GET", "api/"));
     } catch (problem) {
@@ -445,13 +456,8 @@
       if (problem.status === 403 && problem.detail) window.people.showProblem(problem);
       place("away").hidden = false;
     }
-    clearTimeout(timer);
-    timer = setTimeout(look, document.hidden ? HIDDEN : EVERY);
-  }
+  }, EVERY, HIDDEN);
 
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) look();
-  });
   look().then(() => {
     if (form) prefill();
   });

@@ -13,7 +13,6 @@
   const title = document.title;
   let call = null;
   let shown = "";
-  let timer = 0;
   let last = null;
 
   // ---- before a start: what is chosen there ----
@@ -70,7 +69,7 @@
     const dot = make("span", "dot");
     dot.setAttribute("aria-hidden", "true");
     name.append(dot, make("span", "", window.lend.called(one)));
-    const words = [fill(one.free ? texts.free : one.total > 1 ? texts.allTaken : texts.taken, one)];
+    const words = [fill(texts.free, one)];
     if (!one.free && one.next_free) words.push(fill(texts.next, { time: clock(one.next_free) }));
     if (one.waiting) words.push(fill(texts.inLine, { number: one.waiting }));
     row.append(name, make("span", "row-facts", words.join(" · ")));
@@ -97,8 +96,7 @@
     document.title = open.some((one) => one.state === "granted" && !one.restarting) ? texts.turn + " · " + title : title;
   }
 
-  async function look() {
-    clearTimeout(timer);
+  const look = window.people.poll(async () => {
     try {
       if (!call) call = window.people.service(box.dataset.service, await window.people.session(box.dataset.service));
       draw(await call("GET", "api/"));
@@ -107,13 +105,9 @@
       if (shown) box.hidden = true; // what it says may not be so any more
       shown = "";
     }
-    timer = setTimeout(look, EVERY);
-  }
+  }, EVERY, EVERY);
 
   const form = document.getElementById("spawn_form");
   if (form) form.addEventListener("change", () => last && draw(last));
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) look();
-  });
   look();
 })();

@@ -39,6 +39,10 @@
     /* no storage: the link comes with the broker's answer */
   }
 
+  // on a phone the places are wider than the page: the current one is in sight
+  const current = document.querySelector(".places [aria-current]");
+  if (current) current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft;
+
   // ---- the Hub's API ----
   async function api(method, path, body) {
     const address = new URL(hub + "api/" + path, location.origin);

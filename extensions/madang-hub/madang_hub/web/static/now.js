@@ -12,7 +12,6 @@
   const EVERY = 20000;
   let call = null;
   let shown = "";
-  let timer = 0;
   let notices = [];
 
   function make(tag, className, words) {
@@ -132,8 +131,7 @@
     drawNews(me);
   }
 
-  async function look() {
-    clearTimeout(timer);
+  const look = window.people.poll(async () => {
     try {
       if (!call) call = window.people.service(box.dataset.service, await window.people.session(box.dataset.service));
       draw(await call("GET", "api/me"));
@@ -144,11 +142,6 @@
         places.server.replaceChildren(make("p", "hint", text("away")));
       }
     }
-    timer = setTimeout(look, EVERY);
-  }
-
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) look();
-  });
+  }, EVERY, EVERY);
   look();
 })();

@@ -16,7 +16,8 @@
         body: body === undefined ? undefined : isForm ? body : JSON.stringify(body),
         credentials: "same-origin",
       });
-      if (reply.ok) return reply.status === 204 ? null : await reply.json();
+      const isJson = (reply.headers.get("Content-Type") || "").startsWith("application/json");
+      if (reply.ok) return reply.status === 204 ? null : isJson ? await reply.json() : await reply.text();
       const problem = new Error(String(reply.status));
       problem.status = reply.status;
       try {
@@ -82,8 +83,8 @@
     return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
   }
 
-  function showMoments() {
-    for (const element of document.querySelectorAll("time[data-moment]")) {
+  function showMoments(part) {
+    for (const element of part.querySelectorAll("time[data-moment]")) {
       const moment = new Date(element.dateTime);
       if (isNaN(moment)) continue;
       element.textContent = clock(element.dateTime);
@@ -91,6 +92,31 @@
     }
   }
 
-  window.people = { service: service, session: session, showProblem: showProblem, clock: clock, fill: fill };
-  showMoments();
+  // A function that calls `look` at once, and then again and again: `every` milliseconds after an answer, `hidden`
+  // while nobody sees the page (0: not until somebody does), and as soon as the page is seen.
+  function poll(look, every, hidden) {
+    let timer = 0;
+    async function now() {
+      clearTimeout(timer);
+      await look();
+      clearTimeout(timer);
+      const wait = document.hidden ? hidden : every;
+      if (wait) timer = setTimeout(now, wait);
+    }
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) now();
+    });
+    return now;
+  }
+
+  window.people = {
+    service: service,
+    session: session,
+    showProblem: showProblem,
+    showMoments: showMoments,
+    clock: clock,
+    fill: fill,
+    poll: poll,
+  };
+  showMoments(document);
 })();
