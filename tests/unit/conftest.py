@@ -1,7 +1,9 @@
-"""What many unit tests stand on: a data folder and the Hub's database, both empty."""
+"""What many unit tests stand on: folders and the Hub's database, all empty."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,14 @@ from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory
 from madang_hub.places import Places
 from madang_hub.settings import Settings
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """For sockets: their paths may have 107 characters, which pytest's own folders can exceed."""
+    made = Path(tempfile.mkdtemp(prefix="madang-"))
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture

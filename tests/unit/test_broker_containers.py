@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.accelerators import wish
+from support.gateway import gateway_at, standing_in
 
 from madang_hub.accelerators.broker.containers import STARTING, EngineContainers, ended_at
 from madang_hub.accelerators.leases import Lease, State
@@ -22,7 +21,6 @@ from madang_hub.accelerators.reconcile import Container
 from madang_hub.engine.gateway import Gateway
 from madang_hub.engine.policy import BROKER_CALLS
 from madang_hub.engine.rules import Rules
-from madang_hub.engine.serving import serve
 from madang_hub.people.service.hub import Hub, HubAwayError, HubRefusedError, HubUser, Server
 
 NOW = 1_767_225_600
@@ -113,41 +111,20 @@ Told = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    # a socket's path may have 107 characters, which pytest's own folders can exceed
-    made = Path(tempfile.mkdtemp(prefix="madang-"))
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture
-def play(folder: Path) -> Told:
+def play(short_folder: Path) -> Told:
     """Tells a story with the real gateway."""
 
     async def told(story: Callable[[Scene], Awaitable[None]]) -> None:
         standin, hub = StandIn(), SomeHub()
-        app = web.Application()
-        app.router.add_route("*", "/{rest:.*}", standin.answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.UnixSite(runner, str(folder / "engine.sock")).start()
+        engine, gate = short_folder / "engine.sock", short_folder / "gate.sock"
         rules = Rules(frozenset(), PurePosixPath("/homes"), IPv4Network("10.213.0.0/20"))
-        gateway, stop, ready = (
-            Gateway(folder / "engine.sock", rules, calls=BROKER_CALLS),
-            asyncio.Event(),
-            asyncio.Event(),
-        )
-        listen = folder / "gate.sock"
-        task = asyncio.create_task(serve(gateway.app(), listen, None, stop, ready))
-        await ready.wait()
-        broker = EngineContainers(hub, listen)
-        try:
-            await story(Scene(standin, hub, broker))
-        finally:
-            await broker.close()
-            stop.set()
-            await task
-            await runner.cleanup()
+        gateway = Gateway(engine, rules, calls=BROKER_CALLS)
+        async with standing_in(standin.answer, engine), gateway_at(gateway, gate):
+            broker = EngineContainers(hub, gate)
+            try:
+                await story(Scene(standin, hub, broker))
+            finally:
+                await broker.close()
 
     return lambda story: asyncio.run(told(story))
 

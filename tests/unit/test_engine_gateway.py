@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import shutil
 import stat
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
@@ -20,6 +18,7 @@ import pytest
 from aiohttp import web
 from docker.errors import APIError, NotFound
 from docker.types import DeviceRequest, LogConfig
+from support.gateway import gateway_at, standing_in
 
 from madang_hub.catalog import Catalog
 from madang_hub.engine import gateway as gateway_module
@@ -27,7 +26,7 @@ from madang_hub.engine.checks import Refused
 from madang_hub.engine.gateway import Gateway, main
 from madang_hub.engine.homes import real_homes
 from madang_hub.engine.rules import Rules, rules_for
-from madang_hub.engine.serving import bound, serve
+from madang_hub.engine.serving import bound
 from madang_hub.isolation import networks
 from madang_hub.settings import Settings
 
@@ -99,48 +98,29 @@ class StandIn:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    # a socket's path may have 107 characters, which pytest's own folders can exceed
-    made = Path(tempfile.mkdtemp(prefix="madang-"))
-    yield made
-    shutil.rmtree(made)
+def rules(short_folder: Path) -> Rules:
+    return Rules(frozenset({"madang/lab:1"}), PurePosixPath(short_folder / "homes"), POOL)
 
 
 @pytest.fixture
-def rules(folder: Path) -> Rules:
-    return Rules(frozenset({"madang/lab:1"}), PurePosixPath(folder / "homes"), POOL)
+async def engine(short_folder: Path) -> AsyncIterator[StandIn]:
+    standin = StandIn(short_folder / "engine.sock")
+    async with standing_in(standin.answer, standin.socket):
+        yield standin
+        standin.more_log.set()
 
 
 @pytest.fixture
-async def engine(folder: Path) -> AsyncIterator[StandIn]:
-    standin = StandIn(folder / "engine.sock")
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", standin.answer)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    await web.UnixSite(runner, str(standin.socket)).start()
-    yield standin
-    standin.more_log.set()
-    await runner.cleanup()
-
-
-@pytest.fixture
-async def listening(folder: Path, engine: StandIn, rules: Rules) -> AsyncIterator[Path]:
-    stop, ready = asyncio.Event(), asyncio.Event()
-    path = folder / "gate.sock"
+async def listening(short_folder: Path, engine: StandIn, rules: Rules) -> AsyncIterator[Path]:
+    path = short_folder / "gate.sock"
     gateway = Gateway(
         engine.socket,
         rules,
         check_homes=True,
         devices=lambda: {f"{KIND}=0": 1, f"{KIND}=1": 1, f"{KIND}=2": 2},
     )
-    task = asyncio.create_task(serve(gateway.app(), path, None, stop, ready))
-    async with asyncio.timeout(10):
-        await ready.wait()
-    yield path
-    stop.set()
-    await task
-    assert not await asyncio.to_thread(path.exists)
+    async with gateway_at(gateway, path):
+        yield path
 
 
 @pytest.fixture
@@ -348,12 +328,12 @@ async def test_a_link_in_place_of_a_home_is_refused(
     assert not [p for p in engine.calls("POST") if p.endswith("create")]
 
 
-def test_homes_that_are_missing_or_files(folder: Path) -> None:
-    rules = Rules(frozenset(), PurePosixPath(folder), POOL)
-    body = {"HostConfig": {"Binds": [f"{folder}/a:/home/madang:rw"]}}
+def test_homes_that_are_missing_or_files(short_folder: Path) -> None:
+    rules = Rules(frozenset(), PurePosixPath(short_folder), POOL)
+    body = {"HostConfig": {"Binds": [f"{short_folder}/a:/home/madang:rw"]}}
     with pytest.raises(Refused, match="No such file"):
         real_homes(body, rules)
-    (folder / "a").write_text("")
+    (short_folder / "a").write_text("")
     with pytest.raises(Refused, match="not a folder"):
         real_homes(body, rules)
 
@@ -362,12 +342,12 @@ async def test_the_socket_is_for_owner_and_group_only(listening: Path) -> None:
     assert stat.S_IMODE((await do(listening.stat)).st_mode) == 0o660
 
 
-def test_an_old_socket_is_replaced_and_a_file_is_not(folder: Path) -> None:
-    bound(folder / "s", None).close()
-    bound(folder / "s", None).close()
-    (folder / "f").write_text("mine")
+def test_an_old_socket_is_replaced_and_a_file_is_not(short_folder: Path) -> None:
+    bound(short_folder / "s", None).close()
+    bound(short_folder / "s", None).close()
+    (short_folder / "f").write_text("mine")
     with pytest.raises(FileExistsError, match="not a socket"):
-        bound(folder / "f", None)
+        bound(short_folder / "f", None)
 
 
 async def get(listening: Path, path: str) -> tuple[int, Any, Any]:
@@ -401,22 +381,21 @@ async def test_a_body_beyond_the_limit(listening: Path, engine: StandIn) -> None
         assert "larger" in await reply.text()
 
 
-async def test_an_engine_that_is_gone(folder: Path, rules: Rules) -> None:
-    stop, ready = asyncio.Event(), asyncio.Event()
-    gateway = Gateway(folder / "nothing.sock", rules)
-    task = asyncio.create_task(serve(gateway.app(), folder / "gate.sock", None, stop, ready))
-    async with asyncio.timeout(10):
-        await ready.wait()
-    for path, expected in [("/health", 503), ("/v1.45/containers/json", 502), ("/version", 502)]:
-        status, text, _ = await get(folder / "gate.sock", path)
-        assert status == expected
-        assert "madang doctor" in json.loads(text)["message"]
-    stop.set()
-    await task
+async def test_an_engine_that_is_gone(short_folder: Path, rules: Rules) -> None:
+    gateway, gate = Gateway(short_folder / "nothing.sock", rules), short_folder / "gate.sock"
+    async with gateway_at(gateway, gate):
+        for path, expected in [
+            ("/health", 503),
+            ("/v1.45/containers/json", 502),
+            ("/version", 502),
+        ]:
+            status, text, _ = await get(gate, path)
+            assert status == expected
+            assert "madang doctor" in json.loads(text)["message"]
 
 
 async def test_an_engine_that_hangs(
-    folder: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
+    short_folder: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway_module, "LOOKUP_TIMEOUT", 0.2)
     release = asyncio.Event()
@@ -425,32 +404,27 @@ async def test_an_engine_that_hangs(
         await release.wait()
         writer.close()
 
-    server = await asyncio.start_unix_server(hang, folder / "engine.sock")
-    stop, ready = asyncio.Event(), asyncio.Event()
-    gateway = Gateway(folder / "engine.sock", rules)
-    task = asyncio.create_task(serve(gateway.app(), folder / "gate.sock", None, stop, ready))
-    async with asyncio.timeout(10):
-        await ready.wait()
-    status, text, _ = await get(folder / "gate.sock", "/v1.45/containers/x/logs")
-    assert status == 504
-    assert "in time" in text
-    release.set()
-    stop.set()
-    await task
+    engine, gate = short_folder / "engine.sock", short_folder / "gate.sock"
+    server = await asyncio.start_unix_server(hang, engine)
+    async with gateway_at(Gateway(engine, rules), gate):
+        status, text, _ = await get(gate, "/v1.45/containers/x/logs")
+        assert status == 504
+        assert "in time" in text
+        release.set()
     server.close()
     await server.wait_closed()
 
 
 async def test_an_installed_earlier_version_may_be_asked_for_while_it_is_installed(
-    folder: Path, engine: StandIn, rules: Rules
+    short_folder: Path, engine: StandIn, rules: Rules
 ) -> None:
     more: set[str] = {"madang/lab:0"}  # 404 is the engine's own answer, 403 the gateway's
     gateway = Gateway(engine.socket, rules, more_images=lambda: frozenset(more))
-    stop, ready = asyncio.Event(), asyncio.Event()
-    path = folder / "gate.sock"
-    task = asyncio.create_task(serve(gateway.app(), path, None, stop, ready))
-    await ready.wait()
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
+    path = short_folder / "gate.sock"
+    async with (
+        gateway_at(gateway, path),
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+    ):
 
         async def status(image: str) -> int:
             async with session.get(f"http://engine/v1.45/images/{image}/json") as reply:
@@ -459,8 +433,6 @@ async def test_an_installed_earlier_version_may_be_asked_for_while_it_is_install
         assert [await status(f"madang/lab:{r}") for r in "012"] == [404, 404, 403]
         more.clear()
         assert [await status(f"madang/lab:{r}") for r in "012"] == [403, 404, 403]
-    stop.set()
-    await task
 
 
 def test_rules_follow_settings_and_table() -> None:
