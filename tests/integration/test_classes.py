@@ -80,7 +80,6 @@ def deployment(
         request.param,
         tmp_path_factory.mktemp("classes") / "data",
         network="10.234.0.0/24",
-        bridge_prefix="mdcl",
         extra={"MADANG_LANGUAGE": "en", "MADANG_ACCOUNT_GRACE_DAYS": "3"},
     )
     with made.running():

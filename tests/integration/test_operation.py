@@ -129,7 +129,6 @@ def operator(
         request.param,
         tmp_path_factory.mktemp("operation") / "data",
         network="10.232.0.0/24",
-        bridge_prefix="mdop",
     )
     try:
         deployment.up()

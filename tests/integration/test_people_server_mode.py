@@ -59,7 +59,6 @@ def deployment(
         "server",
         tmp_path_factory.mktemp("people") / "data",
         network="10.235.0.0/24",
-        bridge_prefix="mdpe",
         extra={
             "MADANG_LANGUAGE": "en",
             "MADANG_IDLE_MINUTES_BY_ROLE": f"member={IDLE / 60}",

@@ -26,7 +26,6 @@ def test_from_a_group_to_the_end_of_access(engine: docker.DockerClient, tmp_path
         "server",
         tmp_path / "data",
         network="10.236.0.0/24",
-        bridge_prefix="mdpv",
         extra=provider.settings(
             MADANG_OIDC_TEAMS="academy/2026 가반=class:2026-a trainee; mentors=class:2026-a mentor",
             MADANG_REFRESH_AGE="1",

@@ -89,7 +89,6 @@ def stack(
         "server",
         tmp_path_factory.mktemp("survival") / "data",
         network="10.231.0.0/24",
-        bridge_prefix="mdrv",
         # so that what a server left behind is seen
         extra={"MADANG_NETWORKS_KEPT": "0"},
     )

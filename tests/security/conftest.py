@@ -94,9 +94,11 @@ class Guard:
             "XTABLES_LOCKFILE": str(self.folder / "lock"),
         }
 
-    def call(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def call(
+        self, *words: str, check: bool = True, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
         script = str(ROOT / "images" / "guard" / "guard")
-        return _run("sh", script, *words, check=check, env=self.environ)
+        return _run("sh", script, *words, check=check, timeout=timeout, env=self.environ)
 
     @property
     def time(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -115,6 +116,38 @@ def test_two_installations_do_not_fight(second: Guard, guard: Guard) -> None:
     beats = (second.time, guard.time)
     wait_for(lambda: second.time > beats[0] + 2 and guard.time > beats[1] + 2, "heartbeats", 20)
     assert "putting them back" not in second.log
+
+
+@pytest.fixture
+def link() -> Iterator[str]:
+    """An interface of the machine that is no bridge of ours, though its name is like one's."""
+    name, peer = "mdz0", "madang-peer"
+
+    def link(*words: str) -> None:
+        subprocess.run(["ip", "link", *words], check=True, capture_output=True)
+
+    link("add", name, "type", "veth", "peer", "name", peer)
+    yield name
+    link("del", name)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "met"),
+    [
+        ("mdqa", "the prefix 'mdq' of another installation"),
+        ("md", "the prefix 'md[a-z]+' of another installation|the interface md"),
+        ("mdz", "the interface mdz0 of this machine"),
+        ("lo", "the interface lo of this machine"),
+    ],
+)
+def test_a_prefix_that_meets_other_names_is_refused(
+    second: Guard, link: str, tmp_path: Path, prefix: str, met: str
+) -> None:
+    other = Guard(tmp_path, prefix, 8124)
+    done = other.call(check=False, timeout=20)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search(met, done.stderr), done.stderr
+    assert not any(f"MADANG-INPUT-{prefix} " in f"{rule} " for rule in rules())
 
 
 def test_the_end_takes_everything_away(second: Guard) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Literal
 
 from madang_hub.settings import Settings
@@ -55,6 +56,11 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) ->
         time.sleep(0.1)
 
 
+def new_prefix() -> str:
+    """A new one; as long as every other, so that none begins with another (the guard refuses that)."""
+    return "mdt" + "".join(secrets.choice(ascii_lowercase) for _ in range(5))
+
+
 @dataclass
 class Deployment:
     """One installation; ``data`` is its own folder, names and ranges do not meet others'."""
@@ -63,7 +69,7 @@ class Deployment:
     data: Path
     instance: str = field(default_factory=lambda: f"t{secrets.token_hex(3)}")
     network: str = "10.214.0.0/20"
-    bridge_prefix: str = "mdt"
+    bridge_prefix: str = field(default_factory=new_prefix)
     admin: str = "operator"
     extra: dict[str, str] = field(default_factory=dict)
 

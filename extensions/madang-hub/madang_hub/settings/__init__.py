@@ -106,7 +106,7 @@ class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSetting
         Field(
             pattern=r"^[a-z]{2,8}$",
             description="Start of the names of user servers' bridge interfaces. Two installations on one "
-            "machine need two.",
+            "machine need two, of which neither begins with the other.",
         ),
     ] = "mdg"
     allow_networks: Annotated[
