@@ -55,6 +55,10 @@ def test_a_group_goes_as_one(tmp_path: Path) -> None:
     assert give() == {"rebellions.ai/npu=0": 1, "rebellions.ai/npu=1": 1}
     (tmp_path / "accelerators.toml").write_text('["rebellions.ai/npu=1"]\noffered = false\n')
     assert give() == {}
+    # of several divisions the most careful
+    shares = '["rebellions.ai/npu=0"]\nshares = 2\n["rebellions.ai/npu=1"]\nshares = 4\n'
+    (tmp_path / "accelerators.toml").write_text(shares)
+    assert give() == {"rebellions.ai/npu=0": 2, "rebellions.ai/npu=1": 2}
 
 
 def test_a_table_that_is_wrong_gives_nothing_away(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import stat
+import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
@@ -18,8 +21,10 @@ import pytest
 from aiohttp import web
 from docker.errors import APIError, NotFound
 from docker.types import DeviceRequest, LogConfig
+from jupyterhub.utils import exponential_backoff
 from support.gateway import gateway_at, standing_in
 
+from madang_hub.accelerators.table import TableError
 from madang_hub.catalog import Catalog
 from madang_hub.engine import gateway as gateway_module
 from madang_hub.engine.checks import Refused
@@ -28,6 +33,7 @@ from madang_hub.engine.homes import real_homes
 from madang_hub.engine.rules import Rules, rules_for
 from madang_hub.engine.serving import bound
 from madang_hub.isolation import networks
+from madang_hub.places import Places
 from madang_hub.settings import Settings
 
 T = TypeVar("T")
@@ -44,6 +50,10 @@ class StandIn:
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     more_log: asyncio.Event = field(default_factory=asyncio.Event)
     listing: list[dict[str, Any]] = field(default_factory=list)
+    says: tuple[int, str] | None = None
+    """In place of the listing."""
+    making: asyncio.Event | None = None
+    """What is to be made waits for it, and is in the listing then."""
 
     def calls(self, method: str) -> list[str]:
         return [path for verb, path, _, _ in self.asked if verb == method]
@@ -68,8 +78,13 @@ class StandIn:
         if path == "/_ping":
             return web.Response(text="OK", headers={"Api-Version": "1.45", "Set-Cookie": "a=b"})
         if path.endswith(("/containers/create", "/networks/create")):
+            if self.making is not None:
+                await self.making.wait()
+                self.listing.append(json.loads(body))
             return web.json_response({"Id": OURS, "Warnings": []}, status=201)
         if path.endswith("/containers/json"):
+            if self.says is not None:
+                return web.Response(status=self.says[0], text=self.says[1])
             return web.json_response(self.listing)
         if path.endswith("/networks"):
             return web.json_response([])
@@ -233,14 +248,65 @@ async def test_a_divided_device_is_in_as_many_containers_as_the_operator_says(
     assert engine.calls("POST") == ["/v1.45/containers/create"]
 
 
-async def test_without_a_listing_no_device_is_given(
-    client: docker.APIClient, engine: StandIn, rules: Rules
+async def test_of_two_at_once_one_gets_the_device(
+    listening: Path, client: docker.APIClient, engine: StandIn, rules: Rules
 ) -> None:
     await do(Path(rules.homes / "alice").mkdir, parents=True)
-    engine.listing = [{"Names": ["/x"]}]
-    with pytest.raises(APIError, match="cannot be read"):
+    engine.making = asyncio.Event()
+    body = lent(client, rules, f"{KIND}=0")
+    both = [asyncio.create_task(do(client.create_container, **body)) for _ in range(2)]
+    # what comes after them has come and gone often: time enough to look at the same listing
+    while not engine.calls("POST"):
+        await get(listening, "/_ping")
+    for _ in range(20):
+        await get(listening, "/_ping")
+    engine.making.set()
+    done = await asyncio.gather(*both, return_exceptions=True)
+    (refused,) = (str(answer) for answer in done if isinstance(answer, APIError))
+    assert f"the device {KIND}=0 is in another container" in refused
+    assert engine.calls("POST") == ["/v1.45/containers/create"]
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "sentence"),
+    [
+        ((200, '[{"Names": ["/x"]}]'), 403, "cannot be read"),
+        ((200, "{}"), 403, "cannot be read"),
+        ((200, "hello"), 502, "cannot be read"),
+        ((500, '{"message": "ill"}'), 500, "ill"),
+    ],
+)
+async def test_without_a_listing_no_device_is_given(
+    client: docker.APIClient,
+    engine: StandIn,
+    rules: Rules,
+    says: tuple[int, str],
+    status: int,
+    sentence: str,
+) -> None:
+    await do(Path(rules.homes / "alice").mkdir, parents=True)
+    engine.says = says
+    with pytest.raises(APIError, match=sentence) as refusal:
         await do(client.create_container, **lent(client, rules, f"{KIND}=0"))
+    assert refusal.value.status_code == status
     assert engine.calls("POST") == []
+
+
+async def test_where_the_operators_table_is_wrong_no_device_is_given(
+    short_folder: Path, client: docker.APIClient, engine: StandIn, rules: Rules
+) -> None:
+    def devices() -> dict[str, int]:
+        raise TableError("accelerators.toml cannot be read")
+
+    await do(Path(rules.homes / "alice").mkdir, parents=True)
+    path, body = short_folder / "wrong.sock", lent(client, rules, f"{KIND}=0")
+    async with gateway_at(Gateway(engine.socket, rules, devices=devices), path):
+        with closing(docker.APIClient(f"unix://{path}", version="1.45")) as other:
+            with pytest.raises(APIError, match=r"accelerators\.toml cannot be read") as refusal:
+                await do(other.create_container, **body)
+            assert refusal.value.status_code == 403
+            await do(other.create_container, **wanted(client, rules.homes))
+    assert engine.calls("POST") == ["/v1.45/containers/create"]
 
 
 async def test_refusals_reach_the_client_and_the_log_without_secrets(
@@ -359,6 +425,15 @@ async def get(listening: Path, path: str) -> tuple[int, Any, Any]:
         return reply.status, await reply.text(), reply.headers
 
 
+async def post(listening: Path, path: str) -> int:
+    connector = aiohttp.UnixConnector(str(listening))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post(f"http://engine{path}") as reply,
+    ):
+        return reply.status
+
+
 async def test_only_needed_headers_come_back(listening: Path) -> None:
     status, _, headers = await get(listening, "/_ping")
     assert status == 200
@@ -413,6 +488,31 @@ async def test_an_engine_that_hangs(
         release.set()
     server.close()
     await server.wait_closed()
+
+
+async def test_the_brokers_socket_takes_fewer_calls(
+    short_folder: Path, engine: StandIn, root: Path
+) -> None:
+    """The program itself, with both sockets."""
+    gate = short_folder / "gate.sock"
+    settings = {"MADANG_DATA": str(short_folder / "data"), "MADANG_ROOT": str(root)}
+    broker = Places(Settings.load(root, settings), "server").broker_socket
+    await do(broker.parent.mkdir, parents=True)
+    command = [sys.executable, "-m", "madang_hub.engine.gateway", "--listen", str(gate)]
+    command += ["--engine", f"unix://{engine.socket}", "--broker-group", str(os.getegid())]
+    program = await asyncio.create_subprocess_exec(*command, env={**os.environ, **settings})
+
+    async def listens() -> bool:
+        return gate.is_socket() and broker.is_socket()
+
+    try:
+        await exponential_backoff(listens, "no sockets", timeout=20)
+        start = f"/v1.45/containers/{OURS}/start"
+        assert [await post(at, start) for at in (gate, broker)] == [204, 403]
+        assert (await get(broker, "/v1.45/containers/json"))[0] == 200
+    finally:
+        program.terminate()
+        assert await program.wait() == 0
 
 
 async def test_an_installed_earlier_version_may_be_asked_for_while_it_is_installed(

@@ -242,6 +242,8 @@ DENIED: list[tuple[str, Change, str]] = [
     ("no label", label(madang_instance=None), "madang.instance"),
     ("another's label", label(madang_instance="other"), "madang.instance"),
     ("no user label", label(madang_user=None), "madang.user"),
+    ("a long name", label(madang_user="x" * 513), "madang.user"),
+    ("a longer lease", lent("nvidia.com/gpu=0", madang_slots="x" * 8193), "madang.slots"),
     ("label of Compose", label(com_docker_compose_project="madang"), "label"),
     ("another's address", top(NetworkingConfig={"EndpointsConfig": {"madang-u-1": {
         "IPAMConfig": {"IPv4Address": "10.213.0.9"}}}}), "address"),
@@ -330,6 +332,7 @@ def test_reasons_hold_no_secret() -> None:
         host(Privileged=False, CapAdd=None, Devices=[], OomScoreAdj=0, Mounts=[]),
         host(RestartPolicy={"Name": "", "MaximumRetryCount": 0}),
         lent("nvidia.com/gpu=0"),
+        lent("nvidia.com/gpu=0", madang_slots="x" * 8192),
         bind(f"{HOME}/alice:/home/madang:rw", "/srv/data:/data:ro"),
         top(NetworkingConfig=None),
         host(LogConfig={"Type": "local", "Config": {"max-size": "10m"}}),

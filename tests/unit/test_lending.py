@@ -18,6 +18,8 @@ from madang_hub.lending import (
 
 LEASE = {"lease": "a" * 32, "slots": ["GPU-1234"], "devices": ["nvidia.com/gpu=GPU-1234"]}
 GPU = ("nvidia.com/gpu",)
+NOTHING = b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"lease": null}'
+"""The broker's answer when nothing is lent."""
 
 
 def test_a_lease() -> None:
@@ -45,6 +47,7 @@ def test_what_does_not_work_is_said_in_the_brokers_words() -> None:
         (200, []),
         (302, {}),
         (403, {"message": "no"}),
+        (500, {"lease": None}),
         (404, None),
         (404, {"message": "nothing here"}),
         (200, {"lease": None, "slots": None}),
@@ -70,8 +73,9 @@ def test_what_cuda_is_told(lent: Lent, visible: str | None) -> None:
     assert cuda_visible(lent) == visible
 
 
-def answered_with(reply: bytes | None) -> Lent:
-    """Ask a broker that says ``reply``, or, without one, takes the question and says nothing."""
+def answered_with(*replies: bytes) -> Lent:
+    """Ask a broker that says one reply after another, and then takes a question and says nothing."""
+    left = iter(replies)
 
     async def asked() -> Lent:
         over = asyncio.Event()
@@ -80,7 +84,7 @@ def answered_with(reply: bytes | None) -> Lent:
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"GET /services/accelerators/api/devices/%EA%B9%80%2Fa HTTP/1.1")
             assert b"Authorization: token secret\r\n" in head
-            if reply is None:
+            if (reply := next(left, None)) is None:
                 await over.wait()
             else:
                 writer.write(reply)
@@ -89,7 +93,8 @@ def answered_with(reply: bytes | None) -> Lent:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         try:
-            return await ask(f"http://127.0.0.1:{port}", "secret", "김/a", "ko", 0.5)
+            async with asyncio.timeout(20):
+                return await ask(f"http://127.0.0.1:{port}", "secret", "김/a", "ko", 0.5)
         finally:
             over.set()
             server.close()
@@ -98,14 +103,25 @@ def answered_with(reply: bytes | None) -> Lent:
 
 
 def test_a_broker_that_answers() -> None:
-    found = answered_with(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"lease": null}')
-    assert found == Lent()
+    assert answered_with(NOTHING) == Lent()
 
 
-@pytest.mark.parametrize("reply", [None, b"", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"])
-def test_a_broker_that_does_not(reply: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [],
+        [b""],
+        [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"],
+        # the token goes nowhere else
+        [
+            b"HTTP/1.1 307 Temporary Redirect\r\nConnection: close\r\nLocation: %EA%B9%80%2Fa\r\n\r\n{}",
+            NOTHING,
+        ],
+    ],
+)
+def test_a_broker_that_does_not(replies: list[bytes]) -> None:
     with pytest.raises(BrokerAwayError):
-        answered_with(reply)
+        answered_with(*replies)
 
 
 def test_a_broker_that_is_not_there() -> None:

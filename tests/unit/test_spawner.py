@@ -1,0 +1,156 @@
+"""What both spawners do with what is lent, and what a person is told when the engine gives no container."""
+
+from __future__ import annotations
+
+import json
+import time
+from ipaddress import IPv4Network
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import docker
+import pytest
+from docker.errors import APIError
+from dockerspawner import DockerSpawner
+from jupyterhub.spawner import LocalProcessSpawner
+from requests import Response
+
+from madang_hub import lending
+from madang_hub.catalog import Catalog
+from madang_hub.image_table import TABLE
+from madang_hub.isolation import networks
+from madang_hub.isolation.pool import NetworkPool
+from madang_hub.local import MadangLocalSpawner
+from madang_hub.options import StartRefused
+from madang_hub.spawner import MadangSpawner
+
+DEVICES = ("nvidia.com/gpu=1", "nvidia.com/gpu=2")
+LENT = lending.Lent("a" * 32, ("GPU-1", "GPU-2"), DEVICES, ("nvidia.com/gpu",))
+KEPT = lending.Lent(kinds=("nvidia.com/gpu",))
+"""Nothing is lent to this person, though there is what could be."""
+NONE = lending.Lent()
+OF_A_LEASE = {"madang.lease", "madang.slots", "madang.devices"}
+
+
+class Networks:
+    """The first of a pool is free."""
+
+    async def take(self) -> networks.NetworkPlan:
+        return networks.plan(IPv4Network("10.213.0.0/20"), 0)
+
+    async def make(self, _: networks.NetworkPlan) -> None:
+        pass
+
+
+class Spawner(MadangSpawner):
+    """With what a Hub gives a spawner. No engine is asked before DockerSpawner's own part of a start."""
+
+    client = docker.APIClient(version="1.45")
+    _networks = cast(NetworkPool, Networks())
+
+    def begin(self) -> Any:
+        return SimpleNamespace(size=self.catalog.sizes["small"])
+
+    async def ready_home(self, uid: int = 0, gid: int = 0) -> Path:
+        return Path("/homes/minji")
+
+
+class Process(MadangLocalSpawner):
+    """With what a Hub gives a spawner. Its environment is not installed."""
+
+    def begin(self) -> Any:
+        return SimpleNamespace(environment=self.catalog.environments["lab"])
+
+    async def ready_home(self, uid: int = 0, gid: int = 0) -> Path:
+        return Path("/homes/minji")
+
+
+@pytest.fixture
+def spawner(root: Path, tmp_path: Path) -> Spawner:
+    heartbeat = tmp_path / "guard.json"
+    heartbeat.write_text(json.dumps({"time": time.time()}))
+    return Spawner(
+        catalog=Catalog.load(root / TABLE),
+        accelerators_url="http://broker",
+        guard_heartbeat=str(heartbeat),
+        user=SimpleNamespace(name="minji"),
+        language="en",
+    )
+
+
+def lends(monkeypatch: pytest.MonkeyPatch, lent: lending.Lent) -> None:
+    """The broker says so to whoever asks."""
+
+    async def ask(*_: str) -> lending.Lent:
+        return lent
+
+    monkeypatch.setattr(lending, "ask", ask)
+
+
+async def refused(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch, lent: lending.Lent, said: str
+) -> StartRefused:
+    """A start with what is ``lent``; the engine makes no container and has ``said`` why."""
+    lends(monkeypatch, lent)
+
+    async def start(_: DockerSpawner) -> None:
+        answer = Response()
+        answer.status_code = 500
+        raise APIError(said, answer, said)
+
+    monkeypatch.setattr(DockerSpawner, "start", start)
+    with pytest.raises(StartRefused) as refusal:
+        await spawner.start()
+    await cast(Any, spawner._network)
+    return refusal.value
+
+
+async def test_the_devices_of_the_lease_and_its_labels(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = await refused(spawner, monkeypatch, LENT, "CDI device injection failed")
+    requests = [{"driver": "cdi", "device_ids": [*DEVICES]}]
+    assert spawner.extra_host_config["device_requests"] == requests
+    labels = spawner.extra_create_kwargs["labels"]
+    assert {key: labels[key] for key in OF_A_LEASE} == {
+        "madang.lease": LENT.lease,
+        "madang.slots": "GPU-1 GPU-2",
+        "madang.devices": " ".join(DEVICES),
+    }
+    assert refusal.reason == "accelerator"
+    assert "give the accelerator back" in refusal.jupyterhub_message
+
+
+async def test_without_a_lease_there_is_neither(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = await refused(spawner, monkeypatch, NONE, "no such device")
+    assert "device_requests" not in spawner.extra_host_config
+    assert not OF_A_LEASE & set(spawner.extra_create_kwargs["labels"])
+    assert refusal.reason == "engine-refused"
+
+
+async def test_what_else_an_engine_says_is_not_the_accelerators(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = await refused(spawner, monkeypatch, LENT, "pool overlaps with other one")
+    assert refusal.reason == "engine-refused"
+
+
+@pytest.mark.parametrize(("lent", "visible"), [(LENT, "GPU-1,GPU-2"), (KEPT, ""), (NONE, None)])
+async def test_a_process_sees_the_gpus_of_the_lease(
+    root: Path, monkeypatch: pytest.MonkeyPatch, lent: lending.Lent, visible: str | None
+) -> None:
+    lends(monkeypatch, lent)
+    monkeypatch.setattr(LocalProcessSpawner, "get_env", lambda _: {})
+    spawner = Process(
+        catalog=Catalog.load(root / TABLE),
+        accelerators_url="http://broker",
+        environments="/nowhere",
+        samples=str(root / "images"),
+        user=SimpleNamespace(name="minji"),
+    )
+    with pytest.raises(StartRefused):
+        await spawner.start()
+    assert spawner.get_env().get("CUDA_VISIBLE_DEVICES") == visible
