@@ -190,6 +190,7 @@ async def test_a_parent_that_does_not_answer_costs_no_start(
     # what it forks now finds nobody who tells it to go on
     children = Path(f"/proc/{parent}/task/{parent}/children")
     await asyncio.to_thread(wait_for, lambda: not children.read_text(), "its child to go", 20)
+    await asyncio.to_thread(wait_for, lambda: spawner.output, "the cold server's words", 20)
     assert spawner.output == f"serving {spawner.home_dir}\n"
 
 
