@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.lending import specification
 
 from madang_hub.accelerators.cdi import Device
+from madang_hub.deploy import accelerator_part
 from madang_hub.deploy.accelerator_part import (
     Machine,
     compose_file,
@@ -70,6 +73,9 @@ def test_which_names_bring_the_driver() -> None:
     # the engine makes no container with a node that is not there
     assert nvidia_names([one, two, every], ["/dev/nvidia1"]) == (f"{GPU}=0",)
     assert nvidia_names([other], []) == ()
+    # nor with a name that it cannot resolve
+    ambiguous = replace(every, why="two files say it")
+    assert nvidia_names([one, two, ambiguous], []) == (f"{GPU}=0", f"{GPU}=1")
 
 
 def test_mounts_that_come_along() -> None:
@@ -79,9 +85,22 @@ def test_mounts_that_come_along() -> None:
         "26 25 0:7 / /dev/pts rw - devpts devpts rw",
         "27 25 0:8 / /dev/shm rw - tmpfs tmpfs rw",
         "28 27 0:9 / /dev/shm/x rw - tmpfs tmpfs rw",
+        # a space in its name: not written into a file for Compose
+        r"30 25 0:9 / /dev/a\040b rw - tmpfs tmpfs rw",
         "29 20 0:9 / /device rw - tmpfs tmpfs rw",
     )
     assert mounts_below_dev("\n".join(lines)) == ("/dev/pts", "/dev/shm")
+
+
+def test_only_folders_are_covered_with_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "27 25 0:8 / /dev/shm rw - tmpfs tmpfs rw\n28 25 0:9 / /dev/null rw - devpts devpts rw\n"
+    )
+    monkeypatch.setattr(accelerator_part, "MOUNTS", mounts)
+    assert look(None, tmp_path).mounts == ("/dev/shm",)
 
 
 def test_looking_at_this_machine(tmp_path: Path) -> None:

@@ -42,17 +42,21 @@ def container(
 
 @dataclass
 class StandIn:
-    """An engine with ``containers`` by id; ``sick``: it answers 500."""
+    """An engine with ``containers`` by id, and what it ``says`` in place of what it should.
+
+    The key of ``says`` is a method and a path below that of containers, the value a status and a body.
+    """
 
     containers: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
-    sick: bool = False
+    says: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append((request.method, request.path))
-        if self.sick:
-            return web.json_response({"message": "no"}, status=500)
+        self.asked.append((request.method, request.path_qs))
         path = request.path.removeprefix("/v1.41/containers/")
+        if (request.method, path) in self.says:
+            status, text = self.says[request.method, path]
+            return web.Response(status=status, text=text)
         if path == "json":
             return web.json_response([{"Id": i, **c} for i, c in self.containers.items()])
         identity = path.partition("/")[0]
@@ -150,9 +154,10 @@ def test_containers_are_what_their_labels_say(play: Told) -> None:
     play(story)
 
 
-def test_one_that_ended_says_when(play: Told) -> None:
+@pytest.mark.parametrize("state", ["exited", "dead"])
+def test_one_that_ended_says_when(play: Told, state: str) -> None:
     async def story(here: Scene) -> None:
-        here.engine.containers = {ANN: container("ann", LEASE, "exited")}
+        here.engine.containers = {ANN: container("ann", LEASE, state)}
         assert await here.broker.list([lease()]) == [
             Container(ANN, LEASE, ("GPU-1", "GPU-2"), NOW + 7)
         ]
@@ -164,6 +169,19 @@ def test_one_that_ended_says_when(play: Told) -> None:
 def test_an_end_that_nobody_can_read(state: Any) -> None:
     with pytest.raises(HubAwayError):
         ended_at({"State": state})
+
+
+def test_one_that_runs_again_has_no_end() -> None:
+    assert ended_at({"State": {"Running": True, "FinishedAt": "2026-01-01T00:00:07.5Z"}}) == 0
+
+
+def test_one_that_went_while_it_was_looked_at(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: container("ann", LEASE, "exited")}
+        here.engine.says["GET", f"{ANN}/json"] = (404, "{}")
+        assert await here.broker.list([]) == []
+
+    play(story)
 
 
 def test_a_start_under_way_holds_a_lease_that_is_over(play: Told) -> None:
@@ -196,13 +214,36 @@ def test_the_hub_is_asked_before_the_engine(play: Told) -> None:
     play(story)
 
 
-def test_an_engine_that_does_not_answer_has_said_nothing(play: Told) -> None:
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ((500, "{}"), "500"),
+        ((200, "hello"), "no JSON"),
+        ((200, "{}"), "cannot be read"),
+        ((200, "[{}]"), "cannot be read"),
+    ],
+)
+def test_an_engine_that_gives_no_listing_has_said_nothing(
+    play: Told, answer: tuple[int, str], sentence: str
+) -> None:
     async def story(here: Scene) -> None:
-        here.engine.sick = True
-        with pytest.raises(HubAwayError, match="500"):
+        here.engine.says["GET", "json"] = answer
+        with pytest.raises(HubAwayError, match=sentence):
             await here.broker.list([])
 
     play(story)
+
+
+def test_a_gateway_that_is_not_there(short_folder: Path) -> None:
+    async def story() -> None:
+        broker = EngineContainers(cast(Hub, SomeHub()), short_folder / "nothing.sock")
+        try:
+            with pytest.raises(HubAwayError):
+                await broker.list([])
+        finally:
+            await broker.close()
+
+    asyncio.run(story())
 
 
 async def listed(here: Scene) -> Container:
@@ -233,7 +274,7 @@ def test_how_it_ended_is_the_hubs_to_see_first(play: Told) -> None:
         assert (here.hub.stopped, here.engine.done("DELETE")) == ([], [])
         here.hub.servers.clear()
         await here.broker.stop(await listed(here))
-        assert here.engine.done("DELETE") == [ANN]
+        assert here.engine.done("DELETE") == [f"{ANN}?force=true&v=true"]
 
     play(story)
 
@@ -248,8 +289,9 @@ def test_an_orphan_is_removed_by_the_gateway(play: Told, started: int | None) ->
             here.hub.has("ann", started=started)
         await here.broker.stop(await listed(here))
         assert here.hub.stopped == []
-        assert here.engine.done("POST") == [f"{ANN}/stop"]
-        assert here.engine.done("DELETE") == [ANN]
+        assert here.engine.done("POST") == [f"{ANN}/stop?t=10"]
+        # one that does not end and what it has made for itself go as well
+        assert here.engine.done("DELETE") == [f"{ANN}?force=true&v=true"]
         assert await here.broker.list([]) == []
 
     play(story)
@@ -261,5 +303,14 @@ def test_one_that_is_gone_is_no_error(play: Told) -> None:
         found = await listed(here)
         here.engine.containers = {}
         await here.broker.stop(found)
+
+    play(story)
+
+
+def test_one_that_somebody_else_removes_is_no_error(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: container("ann", LEASE)}
+        here.engine.says["DELETE", ANN] = (409, "{}")
+        await here.broker.stop(await listed(here))
 
     play(story)

@@ -203,3 +203,8 @@ def test_a_file_in_the_place_of_a_device(tmp_path: Path) -> None:
     # in a container the machine's nodes are below another folder
     assert cdi_files.trouble("/dev/null", under=tmp_path) == "is missing"
     assert cdi_files.trouble("/null", under=Path("/dev")) == ""
+
+
+def test_folders_that_a_setting_names_are_the_only_ones() -> None:
+    assert cdi_files.chosen(["/a", "/b"]) == (Path("/a"), Path("/b"))
+    assert cdi_files.chosen([]) == cdi_files.FOLDERS

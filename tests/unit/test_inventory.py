@@ -318,6 +318,9 @@ def test_all_sources_together(tmp_path: Path) -> None:
     first, second = sources.take().slots
     assert (first.model, first.health) == ("MI300X", Health.GOOD)
     assert second.why == "Its device node /dev/dri/card2 is missing."
+    # where the machine's devices are seen elsewhere, this process's own say nothing
+    elsewhere = Sources(tmp_path, [folder], NoDriver(), under=tmp_path).take().slots
+    assert elsewhere[0].why == "Its device node /dev/full is missing."
 
 
 # ---- what changed ---------------------------------------------------------------------------------

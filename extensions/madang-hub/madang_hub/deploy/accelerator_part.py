@@ -12,13 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from madang_hub.accelerators import table
-from madang_hub.accelerators.cdi import COMPOSITE, Device
+from madang_hub.accelerators.cdi import Device
 from madang_hub.accelerators.cdi_files import UNDER, devices_of, trouble
 from madang_hub.accelerators.inventory import NVIDIA_GPU
 
 HOST = "/host"
 """Where the broker sees the machine's ``/dev``."""
 SETTINGS = "MADANG_ACCELERATOR"
+MOUNTS = Path("/proc/self/mountinfo")
 INSIDE = "/opt/madang"
 """``MADANG_ROOT`` of the stack's parts."""
 
@@ -81,7 +82,7 @@ def nvidia_names(devices: Iterable[Device], broken: Iterable[str]) -> tuple[str,
     bad = set(broken)
     usable = [d for d in devices if d.kind == NVIDIA_GPU and not d.why and not d.needed & bad]
     every = next((d.full for d in usable if d.name == "all"), "")
-    return (every,) if every else tuple(d.full for d in usable if d.name not in COMPOSITE)
+    return (every,) if every else tuple(d.full for d in usable)
 
 
 def mounts_below_dev(mountinfo: str) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ def look(folders: Iterable[Path] | None, root: Path) -> Machine:
     devices = devices_of(there)
     nodes = {node for device in devices for node in device.needed}
     written = root / table.FILE
-    points = mounts_below_dev(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    points = mounts_below_dev(MOUNTS.read_text(encoding="utf-8"))
     return Machine(
         folders=there,
         table=written if written.is_file() else None,
