@@ -236,7 +236,7 @@ def test_an_engine_that_gives_no_listing_has_said_nothing(
 
 def test_a_gateway_that_is_not_there(short_folder: Path) -> None:
     async def story() -> None:
-        broker = EngineContainers(cast(Hub, SomeHub()), short_folder / "nothing.sock")
+        broker = EngineContainers(SomeHub(), short_folder / "nothing.sock")
         try:
             with pytest.raises(HubAwayError):
                 await broker.list([])
