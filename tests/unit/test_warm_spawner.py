@@ -103,6 +103,14 @@ async def a_parent(spawner: Spawner) -> int:
         return claimed.peer(line)[0]
 
 
+def refused(folder: Path) -> None:
+    """Return when the parent has answered a claim that is none."""
+    with claimed.connect(folder) as line:
+        line.settimeout(20)
+        line.send(b"{}")
+        assert b"refused" in line.recv(4096)
+
+
 async def ends(spawner: Spawner) -> int:
     """How the server ended, as the spawner says."""
     status: int | None = None
@@ -187,7 +195,8 @@ async def test_a_parent_that_does_not_answer_costs_no_start(
         assert isinstance(spawner.proc, Popen)
     finally:
         os.kill(parent, signal.SIGCONT)
-    # what it forks now finds nobody who tells it to go on
+    # what it forks now finds nobody who tells it to go on; whoever comes later is answered later
+    await asyncio.to_thread(refused, spawner.warm.folder_of("lab"))
     children = Path(f"/proc/{parent}/task/{parent}/children")
     await asyncio.to_thread(wait_for, lambda: not children.read_text(), "its child to go", 20)
     await asyncio.to_thread(wait_for, lambda: spawner.output, "the cold server's words", 20)
