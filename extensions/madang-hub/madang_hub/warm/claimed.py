@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import struct
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -156,6 +155,3 @@ def claim(folder: Path, wish: Wish, log: IO[bytes]) -> ClaimedServer:
         line.close()
         raise
     return ClaimedServer(int(answer["pid"]), line)
-
-
-Process = subprocess.Popen[bytes] | ClaimedServer

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from madang_lab.warm import title
+from madang_lab.warm import imports, title
 from madang_lab.warm.claim import Claim
 
 STAND_IN = "jupyterhub-singleuser"
@@ -85,6 +85,7 @@ def become(claim: Claim, stand_in: Path, added: Mapping[str, str]) -> None:
     os.chdir(prepared.cwd)
     os.environ.clear()
     os.environ.update({**prepared.environ, **added})
+    imports.anew()
     program = claim.command[0]
     sys.argv = [program, *prepared.arguments]
     sys.orig_argv = [sys.executable, *sys.argv]

@@ -1,4 +1,9 @@
-"""What a warm parent imports: all that a user server imports until its page is open, and nothing that runs.
+"""What a warm parent imports: what a user server imports until its page is open, and nothing that runs.
+
+Some modules keep what they read of the variables when they are imported: whose home it is, or below which
+address the server is. In a parent that would be the parent's, for everybody. So ``jupyterhub.singleuser``,
+``jupyterhub.services.auth`` and ``jupyterlab`` are the server's own to import (only what they need is here),
+and :func:`anew` reads the rest again. ``tests/integration/test_warm_embedded.py`` looks for others.
 
 Numpy, pandas and matplotlib are not among it: they are a kernel's, and a kernel is a process of its own.
 """
@@ -8,10 +13,25 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import sys
 
 SERVER = (
-    "jupyterhub.singleuser.extension",
     "jupyter_server.base.handlers",
+    # what jupyterhub.singleuser needs
+    "jupyterhub.handlers",
+    "jupyterhub.user",
+    # what jupyterlab needs
+    "async_lru",
+    "httpx",
+    "jupyter_builder.jlpm",
+    "jupyter_builder.jupyterlab_semver",
+    "jupyterlab_server.handlers",
+    "jupyterlab_server.process",
+    "jupyterlab_server.translations_handler",
+    "notebook_shim.shim",
+    "packaging.specifiers",
+    "tarfile",
+    "xmlrpc.client",
     # chosen by name, or when they are first needed
     "IPython",
     "anyio._backends._asyncio",
@@ -38,14 +58,21 @@ it changes the handlers of Jupyter Server for good.
 """
 
 
+THE_SERVERS_OWN = ("jupyterlab",)
+"""Extensions that are not imported ahead."""
+
+ANEW = ("send2trash.plat_other",)
+"""Modules of functions alone that keep where the home is; Jupyter Server's contents cannot do without."""
+
+
 def enabled() -> list[str]:
-    """The server extensions that the environment's own configuration enables."""
+    """The server extensions to import that the environment's own configuration enables."""
     from jupyter_core.paths import jupyter_config_path
     from jupyter_server.extension.config import ExtensionConfigManager
 
     manager = ExtensionConfigManager(read_config_path=jupyter_config_path())
     found = manager.get_jpserver_extensions()
-    return sorted(name for name, on in found.items() if on)
+    return sorted(name for name, on in found.items() if on and name not in THE_SERVERS_OWN)
 
 
 def services() -> list[str]:
@@ -59,13 +86,16 @@ def everything() -> None:
     """Import all of it; what cannot be imported is the server's own matter later, and logged here."""
     for name in (*SERVER, *services(), *enabled()):
         try:
-            module = importlib.import_module(name)
-            # where an extension says what it consists of; JupyterLab imports itself there
-            points = getattr(module, "_jupyter_server_extension_points", None)
-            if points is not None:
-                points()
+            importlib.import_module(name)
         except Exception:
             logging.getLogger(__name__).exception("%s cannot be imported ahead", name)
     # what is there now stays: a collection in a child would copy all the pages it touches
     gc.collect()
     gc.freeze()
+
+
+def anew() -> None:
+    """In a child that has its person's variables: read them again where they are kept."""
+    for name in ANEW:
+        if name in sys.modules:
+            importlib.reload(sys.modules[name])
