@@ -49,7 +49,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "turn": "It is your turn for an accelerator (H100).",
         "take": "Take it",
         "restarts": "To take it, your server is started again. Open documents are saved before",
-        "waits": "This page opens anew as soon as it is there",
+        "waits": "This page opens again when it is ready",
         "device": r"Accelerator H100 · 20\.0 / 80\.0 GiB · use 37% · \d+ min left",
         "failed": "For the time that was left you are in line again, first of your team.",
         "got it": "Got it",

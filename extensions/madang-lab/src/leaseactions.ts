@@ -91,7 +91,9 @@ export class LeaseActions {
           ? this.trans.__('It goes to the next in line. You can ask again, at the end of the line.')
           : this.trans.__('Your place is lost. You can ask again, at the end of the line.')
       ],
-      Dialog.warnButton({ label: this.trans.__('Leave') })
+      Dialog.warnButton({
+        label: kept ? this.trans.__('Leave it to others') : this.trans.__('Leave the line')
+      })
     );
     if (sure && (await this._step(lease, 'leave'))) {
       Notification.success(this.trans.__('You are out of the line.'), { autoClose: 5000 });

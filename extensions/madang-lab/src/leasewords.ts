@@ -44,7 +44,7 @@ export class LeaseWords {
         return this._active(lease, lending, known.age);
       case 'granted':
         return lease.restarting
-          ? this.trans.__('Accelerator: your server is started again')
+          ? this.trans.__('Accelerator: your server is being started again')
           : this.trans.__('Accelerator kept for you until %1', this.at(lease.take_until));
       case 'queued':
         return this._waiting(lease);
@@ -125,7 +125,7 @@ export class LeaseWords {
   /** What is known of a lease, as terms and what is said of them. */
   facts(lease: ILease, lending: ILendingOn, age: number): [string, string][] {
     const found: [string, string][] = [];
-    const model = lease.model || lease.kind;
+    const model = lease.model || short(lease);
     found.push([this.trans.__('Device'), several(lease.count, model)]);
     if (lease.shared > 1) {
       found.push([
@@ -145,7 +145,7 @@ export class LeaseWords {
     } else if (lease.state === 'queued') {
       found.push([this.trans.__('In line since'), this.at(lease.asked)]);
       const when = this._expected(lease);
-      found.push([this.trans.__('Expected'), when || this.trans.__('cannot be said')]);
+      found.push([this.trans.__('Expected'), when || this.trans.__('unknown')]);
     }
     return found;
   }
@@ -166,7 +166,7 @@ export class LeaseWords {
   notes(lending: Lending, lease: ILease | null): string[] {
     if (lending.state === 'away') {
       return [
-        this.trans.__('How it stands with your accelerator cannot be said now. Your work goes on.')
+        this.trans.__('The state of your accelerator is not known right now. Your work goes on.')
       ];
     }
     if (lease === null) {
@@ -196,7 +196,7 @@ export class LeaseWords {
     if (lease.devices.some(one => one.health === 'ill')) {
       found.push(
         this.trans.__(
-          'The device does not work right now. If it stays so, the lease ends, and the time that is left is asked for again by itself.'
+          'The device does not work right now. If it stays so, the lease ends, and the rest of the time is asked for again for you.'
         )
       );
     }

@@ -79,15 +79,15 @@ export class Restart {
     switch (coming) {
       case 'taken':
         return this.trans.__(
-          'Your server is started again, with the accelerator. This page opens anew as soon as it is there.'
+          'Your server is being started again, with the accelerator. This page opens again when it is ready.'
         );
       case 'without':
         return this.trans.__(
-          'The accelerator is given back. Your server is started again without it, and this page opens anew.'
+          'The accelerator is given back. Your server is being started again without it. This page opens again when it is ready.'
         );
       default:
         return this.trans.__(
-          'The accelerator is given back, and your server is stopped. Then the home page opens.'
+          'The accelerator is given back, and your server is being stopped. Then the home page opens.'
         );
     }
   }
