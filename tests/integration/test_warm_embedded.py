@@ -38,7 +38,8 @@ print(json.dumps({
     "server program": os.readlink(f"{server}/exe"),
     "server limits": open(f"{server}/limits").read(),
     "server status": lines(
-        "status", "Name", "Umask", "Uid", "Gid", "Groups", "Sig", "Shd", "Cap", "NoNew", "Seccomp"
+        # not SigQ, which counts signals of all processes of the account
+        "status", "Name", "Umask", "Uid", "Gid", "Groups", "SigB", "SigI", "SigC", "Cap", "NoNew", "Seccomp"
     ),
     "server priority": open(f"{server}/stat").read().rpartition(")")[2].split()[15:17],
     "server scheduling": os.sched_getscheduler(os.getppid()),
@@ -55,7 +56,9 @@ begun = sorted(sys.modules)
 running = threading.active_count()
 def tell():
     with open("modules.json", "w") as file:
-        json.dump({"begun": begun, "running": running, "ended": sorted(sys.modules)}, file)
+        trash = sys.modules["send2trash.plat_other"].HOMETRASH
+        found = {"begun": begun, "running": running, "ended": sorted(sys.modules), "trash": trash}
+        json.dump(found, file)
 atexit.register(tell)
 """
 
@@ -227,6 +230,7 @@ def test_a_warm_server_is_what_a_cold_one_is(hana: Person, admin: Person) -> Non
         modules[how] = json.loads((home / "modules.json").read_text())
     assert found["warm"] == found["cold"]
     assert "jupyterhub-singleuser" in found["warm"]["server command"][1]
+    assert modules["warm"]["trash"] == modules["cold"]["trash"]
     # nothing runs in a parent, and it holds nothing that a cold server would not have imported
     assert modules["warm"]["running"] == modules["cold"]["running"] == 1
     ours = {m for m in modules["warm"]["begun"] if m.startswith("madang_lab.warm")}
