@@ -145,7 +145,7 @@ def test_a_budget_warns_and_then_refuses_with_who_can_help() -> None:
     assert fresh.warning is None
     low = Budget("team:a", 36000, 20000, 8800)
     assert low.warning is not None
-    assert str(low.warning).startswith("team:a has used or asked for 80 %")
+    assert str(low.warning).startswith("team:a has used or asked for 80%")
     low.check(7200, ["jisu"])
     with pytest.raises(
         BudgetSpentError, match=r"120 minutes .* jisu, minji can grant more"

@@ -46,8 +46,8 @@ def test_the_table_has_a_line_for_each_slot() -> None:
     assert head.split("  ")[0] == "SLOT"
     memory, use = head.index("MEMORY"), head.index("USE")
     assert first[memory:].startswith("3.0 of 80.0 GiB")
-    assert first[use:].split() == ["97", "%", "812", "4711", "nvidia.com/gpu=0"]
-    assert idle[use:].split() == ["0", "%", "-", "nvidia.com/gpu=0"]
+    assert first[use:].split() == ["97%", "812", "4711", "nvidia.com/gpu=0"]
+    assert idle[use:].split() == ["0%", "-", "nvidia.com/gpu=0"]
     assert "ill" in lost.split()
     assert why == "    It is lost."
     assert npu[memory:].split() == ["?", "?", "?", "furiosa.ai/npu=npu0"]
