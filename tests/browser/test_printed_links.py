@@ -94,8 +94,10 @@ def test_the_printed_link_opens_that_run(embedded_mode: Deployment, visit: Visit
     expect(run.get_by_text("printed", exact=True).first).to_be_visible(timeout=60_000)
     run.screenshot(path=person.picture("run-opened"), animations="disabled")
     # the file keeps what the kernel said: another time it may be opened by another address
-    page.keyboard.press("Control+s")
-    expect(page.locator(".jp-NotebookPanel:visible .jp-mod-dirty")).to_have_count(0)
+    page.bring_to_front()
+    page.locator(".jp-NotebookPanel:visible .jp-CodeCell .jp-InputArea-editor").last.click()
+    with page.expect_response(lambda reply: reply.request.method == "PUT" and NAME in reply.url):
+        page.keyboard.press("Control+s")
     saved = json.dumps(person.contents(NAME))
     assert f"http://127.0.0.1:{embedded_mode.port}/services/mlflow/#/experiments/" in saved
     person.stop()
