@@ -19,6 +19,7 @@ from support.nvml import Device, Machine
 
 from madang_hub.people.directory import TeamRole
 
+pytestmark = pytest.mark.long
 ONE = "GPU-11111111-aaaa"
 IDLE, GRACE = 6, 60
 """Seconds; the grace is as short as may be."""
