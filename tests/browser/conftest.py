@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import steady_chromium
+from browser.steady_chromium import CHROMIUM
 from browser.visitor import LOCALES, Language, Visitor
 from conftest import missing
 from playwright.sync_api import Browser, expect, sync_playwright
 from support.deployment import Deployment
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = (
     "--no-sandbox",  # Chromium's own sandbox does not work as root
     "--disable-gpu",
@@ -36,7 +36,9 @@ def chromium() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         missing(f"a browser at {CHROMIUM} (apt-get install chromium, or set CHROMIUM)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=steady_chromium.__file__, args=list(FLAGS)
+        )
         yield browser
         browser.close()
 
