@@ -66,3 +66,20 @@ def test_what_is_done_about_it(
     lease: Lease | None, theirs: list[Lease], running: int | None, later: int, then: Next
 ) -> None:
     assert next_step(RESTART, lease, theirs, running, NOTED + later, POLICY) is then
+
+
+@pytest.mark.parametrize(
+    ("why", "then"),
+    [
+        # given back as soon as it was there: no listing has seen the server, which is stopped for good
+        (Why.RELEASED, Next.DROP),
+        (Why.OVER, Next.DROP),
+        # nothing came of it
+        (Why.LEFT, Next.START),
+        (Why.NEVER_STARTED, Next.START),
+    ],
+)
+def test_where_servers_do_not_go_on_without_one(why: Why, then: Next) -> None:
+    """What was noted before the server was stopped to come with the accelerator."""
+    policy, lease = replace(POLICY, on_cpu=False), replace(OVER, why=why)
+    assert next_step(RESTART, lease, [], None, NOTED + 10, policy) is then

@@ -69,6 +69,9 @@ def next_step(
     if (lease.state is State.ACTIVE and lease.container) or lease.why is Why.ILL:
         # it came with this one, or comes with the next
         return Next.DROP
+    if lease.why in BY_US and not policy.on_cpu:
+        # it came with this one, which was over before anybody had seen it
+        return Next.DROP
     if lease.state is not State.ENDED:
         return Next.WAIT
     if running is not None and running >= restart.since:
