@@ -113,6 +113,16 @@ class Places:
         return self.settings.data / "log"
 
     @property
+    def warm_slots(self) -> Path:
+        """A folder per warm server: of its socket in embedded mode, of its line to the Hub in server mode."""
+        return self.run / "warm"
+
+    @property
+    def mounter_socket(self) -> Path:
+        """Where the part that puts a home into a waiting container is asked."""
+        return self.run / "mounter" / "mounter.sock"
+
+    @property
     def engine_socket(self) -> Path:
         """The filtered engine: what the Hub talks to in server mode."""
         return self.run / "engine" / "engine.sock"

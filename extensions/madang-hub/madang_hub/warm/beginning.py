@@ -21,7 +21,7 @@ def warm_parents(places: Places, root: Path, catalog: Catalog) -> WarmParents:
         SERVER_MARK: str(places.homes),
         "JUPYTER_CONFIG_PATH": str(jupyter_config(root / "images")),
     }
-    parents = WarmParents(root / ENVIRONMENTS, places.run / "warm", places.log, given)
+    parents = WarmParents(root / ENVIRONMENTS, places.warm_slots, places.log, given)
     try:
         # the Hub reads its configuration inside its loop; tests and commands have none
         asyncio.get_running_loop()
