@@ -36,8 +36,10 @@ OF_A_LEASE = {"madang.lease", "madang.slots", "madang.devices"}
 class Networks:
     """The first of a pool is free."""
 
+    range = IPv4Network("10.213.0.0/20")
+
     async def take(self) -> networks.NetworkPlan:
-        return networks.plan(IPv4Network("10.213.0.0/20"), 0)
+        return networks.plan(self.range, 0)
 
     async def make(self, _: networks.NetworkPlan) -> None:
         pass
@@ -47,10 +49,12 @@ class Spawner(MadangSpawner):
     """With what a Hub gives a spawner. No engine is asked before DockerSpawner's own part of a start."""
 
     client = docker.APIClient(version="1.45")
-    _networks = cast(NetworkPool, Networks())
+    networks = cast(NetworkPool, Networks())
 
     def begin(self) -> Any:
-        return SimpleNamespace(size=self.catalog.sizes["small"])
+        return SimpleNamespace(
+            environment=self.catalog.environments["lab"], size=self.catalog.sizes["small"]
+        )
 
     async def ready_home(self, uid: int = 0, gid: int = 0) -> Path:
         return Path("/homes/minji")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
+from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import options_from_form
 from madang_hub.people import discovery
 from madang_hub.people.authenticator import LocalAuthenticator
@@ -155,7 +156,8 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
     c.Spawner.poll_interval = 10
     c.Spawner.default_url = "/lab"
     c.Spawner.server_token_scopes = list(SERVER_TOKEN_SCOPES)
-    c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}  # straight to the progress page
+    # where servers wait, a start may be over before a page could say that it is on; else straight to that page
+    c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0.8 if settings.warm else 0}
     c.JupyterHub.concurrent_spawn_limit = 0  # a class starts in the same minute
     c.UserServer.package_index = settings.package_index
     c.UserServer.accelerators_url = places.accelerators_url
@@ -184,9 +186,24 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
     c.MadangSpawner.started_hook = noting_starts(Starts(database))
     c.MadangSpawner.instance = settings.instance
     c.MadangSpawner.homes = str(places.homes)
-    c.MadangSpawner.network_pool = str(settings.network)
-    c.MadangSpawner.networks_kept = settings.networks_kept
-    c.MadangSpawner.bridge_prefix = settings.bridge_prefix
+    networks = NetworkPool(
+        settings.network,
+        instance=settings.instance,
+        prefix=settings.bridge_prefix,
+        kept=settings.networks_kept,
+    )
+    c.MadangSpawner.networks = networks
+    if settings.warm:
+        from madang_hub.warm.beginning import warm_servers
+
+        c.MadangSpawner.warm = warm_servers(
+            places,
+            shelf.table,
+            networks,
+            database,
+            busy=lambda: MadangSpawner.waiting > 0,
+            running=lambda: MadangSpawner.running,
+        )
     c.MadangSpawner.guard_heartbeat = str(places.guard_heartbeat)
     c.MadangSpawner.public_port = settings.port
     c.MadangSpawner.post_stop_hook = lambda spawner: spawner.tidy()

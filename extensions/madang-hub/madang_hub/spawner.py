@@ -11,7 +11,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,17 +18,19 @@ import aiohttp
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from dockerspawner import DockerSpawner
 from requests.exceptions import ConnectionError as EngineGone
-from traitlets import Int, Unicode
+from traitlets import Instance, Int, Unicode
 
 from madang_hub.catalog import Choice
 from madang_hub.first_answer import listens, responds
-from madang_hub.homes import slug
-from madang_hub.isolation import networks
+from madang_hub.isolation.networks import NetworkPlan, PoolExhausted
 from madang_hub.isolation.pool import NetworkPool
+from madang_hub.lending import Lent
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import noting
-from madang_hub.user_container import HUB_HOST, host_config, lease_labels
+from madang_hub.user_container import HUB_HOST, host_config, hostname, lease_labels
 from madang_hub.user_server import HOME_TROUBLE, UserServer
+from madang_hub.warm.claimed import NotWarmError
+from madang_hub.warm.servers import WarmServers
 
 GUARD_MAX_AGE = 60.0
 """Seconds after which a silent guard counts as gone."""
@@ -46,19 +47,13 @@ class MadangSpawner(UserServer, DockerSpawner):
         "madang",
         help="Name of this installation: label of its containers and networks. Default: `madang`.",
     ).tag(config=True)
-    network_pool = Unicode(
-        "10.213.0.0/20",
-        help="Private range that per-server networks are cut from, eight addresses each. "
-        "Default: `10.213.0.0/20` (512 servers).",
-    ).tag(config=True)
-    networks_kept = Int(
-        40,
-        help="How many networks stay on the engine for the next servers; making one takes time that a "
-        "class feels. Default: 40.",
-    ).tag(config=True)
-    bridge_prefix = Unicode(
-        "mdg",
-        help="Start of the bridge interfaces' names; the guard closes the host for these. Default: `mdg`.",
+    networks = Instance(NetworkPool, help="The networks that servers get, one each. Required.").tag(
+        config=True
+    )
+    warm = Instance(
+        WarmServers,
+        allow_none=True,
+        help="The servers that wait to be claimed. Default: none, every server starts cold.",
     ).tag(config=True)
     guard_heartbeat = Unicode(
         help="File that the guard renews while its firewall rules hold. Older than 60 seconds, or "
@@ -66,9 +61,10 @@ class MadangSpawner(UserServer, DockerSpawner):
     ).tag(config=True)
     network_index = Int(-1, help="Index of this server's network in the pool; -1 when it has none.")
 
-    # one for all servers of the process; which networks are taken is known nowhere else
-    _pool: ClassVar[NetworkPool | None] = None
-    _waiting: ClassVar[int] = 0
+    running: ClassVar[set[str]] = set()
+    """Who has a server of this Hub that answers."""
+    waiting: ClassVar[int] = 0
+    """How many containers are starting just now."""
     _tidying: ClassVar[set[asyncio.Task[None]]] = set()
 
     def __init__(self, **kwargs: Any) -> None:
@@ -91,7 +87,9 @@ class MadangSpawner(UserServer, DockerSpawner):
 
     @noting
     async def start(self) -> str:
-        """Home, network, container, and the first answer over HTTP; returns the server's URL.
+        """Home, network, container (one that waited, or a new one), and the first answer over HTTP.
+
+        Returns the server's URL.
 
         Raises:
             StartRefused: (503) something of the installation is missing; the sentence is for the
@@ -101,12 +99,44 @@ class MadangSpawner(UserServer, DockerSpawner):
         self._enter(10, "Preparing your folder and network")
         self._check_guard()
         home, lent = await asyncio.gather(self.ready_home(), self.borrow())
+        if lent.lease or not await self._claimed(choice, home):
+            await self._make(choice, home, lent)
+        url = f"http://{self.networks.plan(self.network_index).address}:{self.port}"
+        self._enter(60, "Starting JupyterLab")
+        await self._answers(url)
+        self._answered = True
+        self.running.add(self.user.name)
+        if self.started_hook is not None:
+            self.started_hook(self)
+        self._enter(95, "Almost there")
+        return url
+
+    async def _claimed(self, choice: Choice, home: Path) -> bool:
+        """Whether a server that waited has become this person's."""
+        if self.warm is None:
+            return False
+
+        async def told() -> tuple[list[str], dict[str, str]]:
+            return await self.get_command(), self.get_env()
+
         try:
-            plan = await self._networks.take()
+            claimed = await self.warm.claim(choice, home.name, self.object_name, told)
+        except NotWarmError as error:
+            self.log.info("%s: no warm server (%s), starting a cold one", self.user.name, error)
+            return False
+        self.object_id = claimed.container
+        self.network_index, self.network_name = claimed.plan.index, claimed.plan.name
+        self.log.info("%s: claimed the warm server %s", self.user.name, claimed.container[:12])
+        return True
+
+    async def _make(self, choice: Choice, home: Path, lent: Lent) -> None:
+        """A new container on a network of its own, started."""
+        try:
+            plan = await self.networks.take()
             self.network_index = plan.index
-            self._network = asyncio.ensure_future(self._networks.make(plan))
+            self._network = asyncio.ensure_future(self.networks.make(plan))
             self.network_name = plan.name
-            self.extra_create_kwargs = self._create_kwargs(plan)
+            self.extra_create_kwargs = self._create_kwargs(plan, choice)
             self.extra_host_config = host_config(plan, choice, home, lent.devices)
             self._enter(30, "Creating your container")
             await super().start()
@@ -116,19 +146,11 @@ class MadangSpawner(UserServer, DockerSpawner):
                 "image-missing",
                 f"image {self.image} is missing; 'make up' or 'madang images build' builds it",
             ) from error
-        except (EngineGone, networks.PoolExhausted, DockerException) as error:
+        except (EngineGone, PoolExhausted, DockerException) as error:
             raise self._explained(error) from error
-        url = f"http://{plan.address}:{self.port}"
-        self._enter(60, "Starting JupyterLab")
-        await self._answers(url)
-        self._answered = True
-        if self.started_hook is not None:
-            self.started_hook(self)
-        self._enter(95, "Almost there")
-        return url
 
     def _explained(self, error: Exception) -> StartRefused:
-        if isinstance(error, networks.PoolExhausted):
+        if isinstance(error, PoolExhausted):
             return self._refusal(
                 "All places on this machine are taken. Try again when others have stopped.",
                 "networks",
@@ -147,7 +169,7 @@ class MadangSpawner(UserServer, DockerSpawner):
         if isinstance(error, APIError) and error.status_code not in (None, 502, 503):
             hint = ""
             if "overlap" in str(error).lower():
-                hint = f"; MADANG_NETWORK {self.network_pool} is not free here, see 'make doctor'"
+                hint = f"; MADANG_NETWORK {self.networks.range} is not free here, see 'make doctor'"
             return self._refusal(
                 "The container engine refused to start your server. Tell the operator the time.",
                 "engine-refused",
@@ -160,11 +182,11 @@ class MadangSpawner(UserServer, DockerSpawner):
             f"engine: {error}",
         )
 
-    def _create_kwargs(self, plan: networks.NetworkPlan) -> dict[str, Any]:
+    def _create_kwargs(self, plan: NetworkPlan, choice: Choice) -> dict[str, Any]:
         endpoint = self.client.create_endpoint_config(ipv4_address=str(plan.address))
         return {
             "user": "1000:1000",
-            "hostname": slug(self.user.name)[:40],
+            "hostname": hostname(choice.environment),
             "labels": {
                 "madang.instance": self.instance,
                 "madang.user": self.user.name,
@@ -187,7 +209,7 @@ class MadangSpawner(UserServer, DockerSpawner):
 
     async def get_ip_and_port(self) -> tuple[str, int]:
         """Known beforehand: the network has one address for the one container."""
-        return str(self._networks.plan(self.network_index).address), self.port
+        return str(self.networks.plan(self.network_index).address), self.port
 
     async def _answers(self, url: str) -> None:
         """Return when the server answers; fail at once when its container has ended.
@@ -196,11 +218,11 @@ class MadangSpawner(UserServer, DockerSpawner):
         only after its own timeout.
         """
         target = url + str(self.server.base_url if self.server else "/") + "api"
-        host, port = str(self._networks.plan(self.network_index).address), self.port
+        host, port = str(self.networks.plan(self.network_index).address), self.port
         deadline = time.monotonic() + self.start_timeout
         next_look = time.monotonic() + ALIVE_EVERY
         kind = type(self)
-        kind._waiting += 1
+        kind.waiting += 1
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
                 while time.monotonic() < deadline:
@@ -209,11 +231,11 @@ class MadangSpawner(UserServer, DockerSpawner):
                         return
                     if time.monotonic() > next_look:
                         await self._check_alive()
-                        next_look = time.monotonic() + ALIVE_EVERY * kind._waiting
+                        next_look = time.monotonic() + ALIVE_EVERY * kind.waiting
                     # a class's starts together ask as often as a few would: they need the processor
-                    await asyncio.sleep(min(0.5, 0.04 * kind._waiting))
+                    await asyncio.sleep(min(0.5, 0.04 * kind.waiting))
         finally:
-            kind._waiting -= 1
+            kind.waiting -= 1
         raise TimeoutError(f"no answer from {target} in {self.start_timeout} seconds")
 
     async def _check_alive(self) -> None:
@@ -343,7 +365,7 @@ class MadangSpawner(UserServer, DockerSpawner):
     async def _removed(self, container: str, index: int) -> bool:
         """Remove ``container`` (an id: its name may be another's by now) and the network ``index``."""
         try:
-            await self._networks.drop(container, index)
+            await self.networks.drop(container, index)
         except (EngineGone, DockerException) as error:
             self.log.warning("Not removed yet: what is left of %s (%s)", self.container_name, error)
             return False
@@ -356,11 +378,14 @@ class MadangSpawner(UserServer, DockerSpawner):
         super().load_state(state)
         self.network_index = state.get("network_index", -1)
         self._answered = self.network_index >= 0
+        if self._answered:
+            self.running.add(self.user.name)
 
     def clear_state(self) -> None:
         super().clear_state()
         self.network_index = -1
         self._answered = False
+        self.running.discard(self.user.name)
 
     # ---- progress -------------------------------------------------------------------------
 
@@ -378,17 +403,3 @@ class MadangSpawner(UserServer, DockerSpawner):
                 yield {"progress": percent, "message": self._sentence(msgid)}
             self._stage_changed.clear()
             await self._stage_changed.wait()
-
-    # ---- networks -------------------------------------------------------------------------
-
-    @property
-    def _networks(self) -> NetworkPool:
-        kind = type(self)
-        if kind._pool is None:
-            kind._pool = NetworkPool(
-                IPv4Network(self.network_pool),
-                instance=self.instance,
-                prefix=self.bridge_prefix,
-                kept=self.networks_kept,
-            )
-        return kind._pool

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from madang_hub.catalog import Choice
+from madang_hub.catalog import Choice, Environment
 from madang_hub.isolation.networks import NetworkPlan
 from madang_hub.lending import Lent
 
@@ -25,6 +25,14 @@ DEVICES_LABEL = "madang.devices"
 """Labels of a container with accelerators: whose, by which lease, which slots, which CDI devices (with spaces
 between). What holds what is read from them, also when everything else was lost."""
 TMP_BYTES = 512 * 2**20
+
+
+def hostname(environment: Environment) -> str:
+    """The host name in a server's container, as the prompt of a terminal shows it: the environment's.
+
+    Not the person's: one that was made ahead is nobody's yet.
+    """
+    return environment.image[:40]
 
 
 def lease_labels(lent: Lent) -> dict[str, str]:

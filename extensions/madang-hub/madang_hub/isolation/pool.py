@@ -28,7 +28,7 @@ class NetworkPool:
     """
 
     def __init__(self, pool: IPv4Network, *, instance: str, prefix: str, kept: int) -> None:
-        self._pool = pool
+        self.range = pool
         self._instance = instance
         self._prefix = prefix
         self._kept = kept
@@ -37,9 +37,13 @@ class NetworkPool:
         self._used: set[int] | None = None
         self._lock = asyncio.Lock()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> NetworkPool:
+        """Itself: traitlets copies every configured value, and which networks are taken is known here only."""
+        return self
+
     def plan(self, index: int) -> networks.NetworkPlan:
         """The network with this ``index``."""
-        return networks.plan(self._pool, index, instance=self._instance, prefix=self._prefix)
+        return networks.plan(self.range, index, instance=self._instance, prefix=self._prefix)
 
     async def take(self) -> networks.NetworkPlan:
         """A free network's plan, which nobody else gets until :meth:`drop`; it may not be made yet.
@@ -51,7 +55,7 @@ class NetworkPool:
         async with self._lock:
             if self._used is None:
                 self._used = await self._in_use()
-            index = networks.next_free(self._used, self._pool)
+            index = networks.next_free(self._used, self.range)
             self._used.add(index)
         return self.plan(index)
 

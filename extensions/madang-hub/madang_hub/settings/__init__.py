@@ -158,11 +158,21 @@ class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSetting
     warm: Annotated[
         bool,
         Field(
-            description="Embedded mode, on trial: keep one process per environment that has everything "
-            "imported, from which servers are forked, so that they answer at once. It takes about 90 MiB of "
-            "memory. See [instant start](../explanation/instant-start.md)."
+            description="On trial: servers are made ready before anybody asks for one, so that they answer at "
+            "once. In server mode as many wait as the timetable and recent starts say, about 100 MiB of memory "
+            "each; in embedded mode one process per environment, from which servers are forked. See "
+            "[instant start](../explanation/instant-start.md)."
         ),
     ] = False
+    warm_base: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=500,
+            description="Server mode with `MADANG_WARM`: how many servers of the default environment and size "
+            "always wait, where the machine has room for them.",
+        ),
+    ] = 2
     allow_shared_account: Annotated[
         bool,
         Field(

@@ -1,5 +1,6 @@
 """Instant start: servers that have everything imported before anybody asks for one.
 
-Embedded mode has it (``parents.py``, ``claimed.py``); for server mode there is so far the rule of the pool's
-size alone (``pool.py``), which nothing uses yet. See docs/explanation/instant-start.md.
+Embedded mode: ``parents.py`` and ``claimed.py``. Server mode: ``pool.py`` is the rule of how many wait,
+``servers.py`` what happens when, ``containers.py`` and ``lines.py`` the ways to the engine and to a waiting
+server. See docs/explanation/instant-start.md.
 """

@@ -1,14 +1,22 @@
-"""The warm parents as an installation has them, and the first of them."""
+"""Warm servers as an installation has them: the parents of embedded mode, the pool of server mode."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from madang_hub.catalog import Catalog
+from madang_hub.isolation.pool import NetworkPool
 from madang_hub.local import jupyter_config
+from madang_hub.people.classes import Classes
+from madang_hub.people.database import Database
 from madang_hub.places import ENVIRONMENTS, SERVER_MARK, Places
+from madang_hub.warm.containers import Containers
+from madang_hub.warm.outside import machine, meetings_of
 from madang_hub.warm.parents import WarmParents
+from madang_hub.warm.servers import Outside, WarmServers
 
 
 def warm_parents(places: Places, root: Path, catalog: Catalog) -> WarmParents:
@@ -29,3 +37,41 @@ def warm_parents(places: Places, root: Path, catalog: Catalog) -> WarmParents:
         return parents
     parents.soon(catalog.environments[catalog.default[0]].image)
     return parents
+
+
+def warm_servers(
+    places: Places,
+    catalog: Catalog,
+    networks: NetworkPool,
+    database: Database,
+    busy: Callable[[], bool],
+    running: Callable[[], Collection[str]],
+) -> WarmServers:
+    """The pool of this installation; where a Hub is starting, it begins.
+
+    ``busy``: whether people's servers are being started just now; ``running``: who has one.
+    """
+    settings = places.settings
+    servers = WarmServers(
+        catalog,
+        networks,
+        Containers(catalog, settings.instance),
+        places.warm_slots,
+        places.mounter_socket,
+        Outside(
+            meetings_of(Classes(database, ZoneInfo(settings.timezone)), database, running),
+            busy,
+            machine,
+        ),
+        settings.warm_base,
+    )
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return servers
+    _running.add(loop.create_task(servers.run()))
+    return servers
+
+
+_running: set[asyncio.Task[None]] = set()
+"""The loop itself holds tasks weakly."""

@@ -1,13 +1,14 @@
-"""How many warm servers of each kind wait in server mode: the rule alone, nothing uses it yet.
+"""How many warm servers of each kind wait in server mode: the rule alone; ``servers.py`` keeps to it.
 
 *Kind*: environment, size and accelerator, as one word. Everything is told from outside, the time as well.
 
 1. **Wanted** of a kind is the largest of its *base*, of what meetings that begin soon or began just now need
    (one for each person of the class that has no server yet), and of the *recent demand*: the most starts in any
    stretch of time that is as long as one server takes to be made ready, times a margin.
-2. **Room** is the memory and CPU that people do not need: what the machine has, less what running servers may
-   still take (their limits, not what they use now), less a reserve. Warm servers must fit into it. Where they
-   do not, meetings come first, the nearest begin before the later ones, then recent demand, then bases.
+2. **Room** is the memory that people do not need: what the machine has, less what is taken by others than warm
+   servers, less a reserve for what people's programs grow by. Warm servers must fit into it. Where they do not,
+   meetings come first, the nearest begin before the later ones, then recent demand, then bases. None is made
+   while people need all cores; those that wait take none.
 3. A server that is too old, or of another version of its image than the present one, is *outdated*: it is
    removed, never claimed, and counts for nothing.
 4. Surplus is removed at once where room is short, else only after *patience*, so that a pool does not swing.
@@ -55,7 +56,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Machine:
-    """Memory in bytes and CPU in cores: what there is, what people's servers may take, what stays free."""
+    """Memory in bytes and CPU in cores: what there is, what others than warm servers take, what stays free."""
 
     memory: int
     cpu: float
@@ -66,10 +67,13 @@ class Machine:
 
     @property
     def room(self) -> int:
-        """Bytes for warm servers; 0 where people need all cores, for a waiting server must be able to begin."""
-        if self.cpu - self.cpu_reserve - self.cpu_of_people <= 0:
-            return 0
+        """Bytes for warm servers."""
         return max(0, self.memory - self.memory_reserve - self.memory_of_people)
+
+    @property
+    def has_cores(self) -> bool:
+        """Whether people do not need all cores."""
+        return self.cpu - self.cpu_reserve - self.cpu_of_people > 0
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,8 @@ def plan(
             held -= kinds[server.kind].memory
     remove = frozenset(old.union(removed))
     left = [s for s in fresh if s.identity not in remove]
-    return Plan(_to_make(urgent, left, kinds, machine.room - held, rule), remove, wanted)
+    make = _to_make(urgent, left, kinds, machine.room - held, rule) if machine.has_cores else ()
+    return Plan(make, remove, wanted)
 
 
 def _surplus(fresh: Sequence[Waiting], wanted: Mapping[str, int]) -> list[Waiting]:

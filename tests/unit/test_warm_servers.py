@@ -1,0 +1,365 @@
+"""The pool of warm servers with a real line to each; the engine and the mounter are played."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from docker.errors import APIError
+
+from madang_hub.catalog import Catalog, Choice
+from madang_hub.image_table import TABLE
+from madang_hub.isolation import networks
+from madang_hub.isolation.pool import NetworkPool
+from madang_hub.mounter.client import NotMountedError
+from madang_hub.warm import lines, servers
+from madang_hub.warm.claimed import NotWarmError
+from madang_hub.warm.containers import Containers, HasContainer
+from madang_hub.warm.pool import Machine, Meeting
+from madang_hub.warm.servers import Outside, WarmServers
+
+GIB = 2**30
+MACHINE = Machine(64 * GIB, 16, 0, 0, 0)
+COMMAND = ["jupyterhub-singleuser", "--port=8888"]
+POOL = IPv4Network("10.213.0.0/20")
+
+
+class Networks:
+    """A pool of networks without an engine."""
+
+    def __init__(self) -> None:
+        self.used: set[int] = set()
+        self.removed: list[str] = []
+
+    async def take(self) -> networks.NetworkPlan:
+        index = networks.next_free(self.used, POOL)
+        self.used.add(index)
+        return networks.plan(POOL, index)
+
+    async def make(self, _: networks.NetworkPlan) -> None:
+        pass
+
+    async def drop(self, container: str, index: int) -> None:
+        if container:
+            self.removed.append(container)
+        self.used.discard(index)
+
+
+@dataclass
+class Engine:
+    """Containers in which a server waits by a real line, answers a claim once, and remembers it."""
+
+    version_now: str = "sha256:1"
+    answer: dict[str, Any] = field(default_factory=lambda: {"taken": 1})
+    fail: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    connected: list[str] = field(default_factory=list)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ends: dict[str, socket.socket] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    cleared: list[Collection[str]] = field(default_factory=list)
+    hello: bytes = b'{"waiting": 1}'
+
+    def _may(self, call: str) -> None:
+        if self.fail == call:
+            raise APIError(f"no {call}")
+
+    async def version(self, image: str) -> str:
+        return self.version_now
+
+    async def create(
+        self, slot: str, choice: Choice, plan: Any, folder: Path, owner: HasContainer
+    ) -> None:
+        owner.container = f"container-{slot}"
+        self._may("create")
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        end.connect(str(folder / "line"))
+        namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+        socket.send_fds(end, [self.hello], [namespace])
+        os.close(namespace)
+        end.setblocking(False)
+        self.ends[owner.container] = end
+        task = asyncio.create_task(self._wait(owner.container, end))
+        self.tasks.add(task)
+
+    async def _wait(self, container: str, end: socket.socket) -> None:
+        with suppress(ConnectionResetError), end:
+            if claim := await asyncio.get_running_loop().sock_recv(end, 2**16):
+                assert container not in self.told, "a second claim"
+                self.told[container] = json.loads(claim)
+                end.send(json.dumps(self.answer).encode())
+
+    async def rename(self, container: str, name: str) -> None:
+        self._may("rename")
+        assert name not in self.names.values()
+        self.names[container] = name
+
+    async def connect(self, container: str, plan: Any) -> None:
+        self._may("connect")
+        self.connected.append(container)
+
+    async def clear(self, _: Any, known: Collection[str]) -> None:
+        self.cleared.append(known)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others work until it holds."""
+    for _ in range(100_000):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never held")
+
+
+@dataclass
+class World:
+    """A pool, and what it is told."""
+
+    pool: WarmServers
+    engine: Engine
+    networks: Networks
+    slots: Path
+    choice: Choice
+    homes: list[tuple[str, str]]
+    meetings: list[Meeting]
+    busy: list[bool]
+
+    async def filled(self, count: int) -> None:
+        """Look until so many are ready."""
+        for _ in range(1000):
+            await self.pool.look()
+            if sum(s.ready for s in self.pool._servers.values()) >= count:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("they did not come to wait")
+
+    async def claim(self, name: str = "minji") -> servers.Claimed:
+        async def told() -> tuple[list[str], dict[str, str]]:
+            return COMMAND, {"MADANG_LANG": "ko", "JUPYTERHUB_API_TOKEN": f"token of {name}"}
+
+        return await self.pool.claim(self.choice, name, f"madang-user-{name}", told)
+
+    @property
+    def nothing_left(self) -> bool:
+        return not list(self.slots.iterdir())
+
+
+@pytest.fixture
+async def world(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setattr(lines, "USER_UID", os.geteuid())
+    homes: list[tuple[str, str]] = []
+
+    def mount(_: Path, home: str, slot: str, namespace: int) -> None:
+        if home == "broken":
+            raise NotMountedError("the home is not a folder")
+        assert os.fstat(namespace).st_ino == Path("/proc/self/ns/mnt").stat().st_ino
+        homes.append((home, slot))
+
+    monkeypatch.setattr(servers, "mount", mount)
+    catalog = Catalog.load(root / TABLE)
+    engine, nets = Engine(), Networks()
+    meetings: list[Meeting] = []
+    busy = [False]
+
+    def told(_: datetime) -> Iterable[Meeting]:
+        return meetings
+
+    pool = WarmServers(
+        catalog,
+        cast(NetworkPool, nets),
+        cast(Containers, engine),
+        tmp_path,
+        tmp_path / "mounter.sock",
+        Outside(told, lambda: busy[0], lambda _: MACHINE),
+        base=5,
+    )
+    choice = Choice(catalog.environments[catalog.default[0]], catalog.sizes[catalog.default[1]])
+    yield World(pool, engine, nets, tmp_path, choice, homes, meetings, busy)
+    for server in [*pool._servers.values()]:
+        await pool._dropped(server)
+    for task in engine.tasks:
+        task.cancel()
+    await asyncio.gather(*engine.tasks, return_exceptions=True)
+
+
+async def test_a_claim_gives_home_name_network_and_what_it_is_to_be(world: World) -> None:
+    await world.filled(5)
+    claimed = await world.claim()
+    slot = claimed.container.removeprefix("container-")
+    assert world.homes == [("minji", slot)]
+    assert world.engine.names == {claimed.container: "madang-user-minji"}
+    assert world.engine.connected == [claimed.container]
+    told = world.engine.told[claimed.container]
+    assert told["command"] == COMMAND
+    assert told["environ"]["JUPYTERHUB_API_TOKEN"] == "token of minji"
+    assert claimed.plan.index in world.networks.used
+    assert not (world.slots / slot).exists()
+    assert not world.networks.removed
+
+
+async def test_nothing_of_a_person_is_known_to_one_that_waits(world: World) -> None:
+    await world.filled(5)
+    engine = world.engine
+    assert [engine.told, engine.names, engine.connected, world.homes] == [{}, {}, [], []]
+
+
+async def test_two_hundred_at_once_on_five_give_each_to_one_person(world: World) -> None:
+    await world.filled(5)
+    world.busy[0] = True
+    found = await asyncio.gather(
+        *(world.claim(f"p{n}") for n in range(200)), return_exceptions=True
+    )
+    claimed = [f for f in found if isinstance(f, servers.Claimed)]
+    assert len(claimed) == 5
+    assert len({c.container for c in claimed}) == len({c.plan.index for c in claimed}) == 5
+    assert all(isinstance(f, servers.Claimed | NotWarmError) for f in found)
+    assert len(world.engine.told) == 5
+    assert {t["environ"]["JUPYTERHUB_API_TOKEN"] for t in world.engine.told.values()} == {
+        f"token of {name.removeprefix('madang-user-')}" for name in world.engine.names.values()
+    }
+    assert world.nothing_left
+
+
+@pytest.mark.parametrize("call", ["rename", "connect"])
+async def test_an_engine_that_fails_leaves_nothing(world: World, call: str) -> None:
+    await world.filled(5)
+    world.engine.fail = call
+    with pytest.raises(NotWarmError) as refused:
+        await world.claim()
+    assert refused.value.reason == "failed"
+    assert len(world.networks.removed) == 1
+    assert len(list(world.slots.iterdir())) == len(world.networks.used) == 4
+    assert not world.engine.told
+
+
+async def test_a_home_that_is_not_mounted_leaves_nothing(world: World) -> None:
+    await world.filled(5)
+    with pytest.raises(NotWarmError, match="not a folder"):
+        await world.claim("broken")
+    assert len(world.networks.removed) == 1
+    assert not world.engine.told
+
+
+async def test_one_that_refuses_is_removed(world: World) -> None:
+    world.engine.answer = {"refused": "variables"}
+    await world.filled(5)
+    with pytest.raises(NotWarmError) as refused:
+        await world.claim()
+    assert refused.value.reason == "variables"
+    assert len(world.networks.removed) == 1
+
+
+async def test_a_start_that_is_given_up_leaves_nothing(world: World) -> None:
+    await world.filled(5)
+
+    async def never() -> tuple[list[str], dict[str, str]]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    start = asyncio.create_task(world.pool.claim(world.choice, "minji", "madang-user-minji", never))
+    await until(lambda: bool(world.homes))
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert len(world.networks.removed) == 1
+    assert not world.engine.told
+
+
+async def test_one_that_ended_is_not_claimed_and_goes(world: World) -> None:
+    await world.filled(5)
+    for end in world.engine.ends.values():
+        end.close()
+    with pytest.raises(NotWarmError):
+        await world.claim()
+    await world.pool.look()
+    assert len(world.networks.removed) == 5
+    # what ends by itself is not made again at once
+    assert not world.pool._servers
+
+
+async def test_an_image_that_changed_is_given_to_nobody(world: World) -> None:
+    await world.filled(5)
+    world.engine.version_now = "sha256:2"
+    world.busy[0] = True
+    await world.pool.look()
+    assert len(world.networks.removed) == 5
+    with pytest.raises(NotWarmError) as refused:
+        await world.claim()
+    assert refused.value.reason == "none"
+
+
+async def test_none_is_made_while_people_start(world: World) -> None:
+    world.busy[0] = True
+    plan = await world.pool.look()
+    assert plan.make
+    assert not world.pool._servers
+
+
+async def test_a_class_finds_one_for_each(world: World) -> None:
+    now = datetime.now(UTC)
+    world.meetings.append(Meeting("lab/medium", now + timedelta(minutes=3), 12, 2))
+    await world.filled(15)
+    kinds = [s.kind for s in world.pool._servers.values()]
+    assert kinds.count("lab/medium") == 10
+    assert kinds.count("lab/small") == 5
+
+
+async def test_a_kind_that_cannot_be_made_rests(world: World) -> None:
+    world.engine.fail = "create"
+    await world.pool.look()
+    await asyncio.gather(*world.pool._making.values())
+    world.engine.fail = ""
+    await world.pool.look()
+    assert not world.pool._servers
+    assert world.nothing_left
+    assert not world.networks.used
+    await world.pool.look(datetime.now(UTC) + servers.AGAIN)
+    assert world.pool._servers
+
+
+@pytest.mark.parametrize("hello", [b"", b"{}", b"[]", b'{"waiting": 2}', b"\xff"])
+async def test_what_says_something_else_is_no_server(world: World, hello: bytes) -> None:
+    world.engine.hello = hello
+    await world.pool.look()
+    await asyncio.gather(*world.pool._making.values())
+    assert not world.pool._servers
+    assert world.nothing_left
+
+
+async def test_another_account_at_the_line_is_no_server(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "USER_UID", os.geteuid() + 1)
+    await world.pool.look()
+    await asyncio.gather(*world.pool._making.values())
+    assert not world.pool._servers
+
+
+async def test_the_rescue_never_waits(world: World) -> None:
+    world.meetings.append(Meeting("rescue/small", datetime.now(UTC), 12))
+    await world.pool.look()
+    assert "rescue/small" not in world.pool._kinds
+
+
+async def test_the_end_of_the_hub_removes_all(world: World) -> None:
+    running = asyncio.create_task(world.pool.run())
+    await until(lambda: any(s.ready for s in world.pool._servers.values()))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert world.nothing_left
+    assert not world.networks.used
+    # those that an earlier Hub left are looked for first
+    assert world.engine.cleared[0] == set()
