@@ -1,0 +1,277 @@
+"""Instant start in server mode: a claimed container is what a new one is, is one person's, and leaves nothing.
+
+The stack is of this module alone; its parts are killed here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import APIError
+from docker.models.containers import Container
+from support.deployment import Deployment, wait_for
+from support.notebook import notebook
+from support.people import Person, newcomer
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+CHOICE = {"environment": "lab", "size": "small"}
+BASE = 2
+
+FACTS = """
+import json, os, platform, resource, signal, sys, locale, socket, tempfile
+server = f"/proc/{os.getppid()}"
+read = lambda name: open(name).read()
+def lines(name, *starts):
+    return [l for l in read(f"{server}/{name}").splitlines() if l.startswith(starts)]
+def mounts():
+    for line in read(f"{server}/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        # whose place it is, which part of what, and how; not the numbers of mounts
+        yield [*before.split()[3:6], *before.split()[6:], after.split()[0]]
+print(json.dumps({
+    "environ": dict(os.environ),
+    "cwd": os.getcwd(),
+    "path": sys.path,
+    "locale": [locale.setlocale(locale.LC_ALL), sys.getfilesystemencoding(), tempfile.gettempdir()],
+    "tmp": sorted(os.listdir("/tmp")),
+    "run": sorted(os.listdir("/run")),
+    "host": [socket.gethostname(), read("/etc/hostname")],
+    "names": read("/etc/resolv.conf"),
+    "interfaces": sorted(name for _, name in socket.if_nameindex()),
+    "mounts": sorted(mounts()),
+    "memory": [read("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+        if os.path.exists("/sys/fs/cgroup/memory") else read("/sys/fs/cgroup/memory.max")],
+    "server cwd": os.readlink(f"{server}/cwd"),
+    "server program": os.readlink(f"{server}/exe"),
+    "server limits": read(f"{server}/limits"),
+    "server status": lines(
+        "status", "Name", "Umask", "Uid", "Gid", "Groups", "SigB", "SigI", "SigC", "Cap", "NoNew", "Seccomp"
+    ),
+    "server priority": read(f"{server}/stat").rpartition(")")[2].split()[15:17],
+    "server scheduling": os.sched_getscheduler(os.getppid()),
+    "server command": read(f"{server}/cmdline").rstrip("\\0").split("\\0"),
+    "server files": sorted({os.readlink(f"{server}/fd/{n}") for n in os.listdir(f"{server}/fd")}),
+    "oom": read(f"{server}/oom_score_adj"),
+}))
+"""
+
+
+class Stack:
+    """The stack, its admin, and what waits in it."""
+
+    def __init__(self, admin: Person, engine: docker.DockerClient) -> None:
+        self.admin, self.deployment, self.engine = admin, admin.deployment, engine
+        self.instance = self.deployment.instance
+
+    def containers(self, start: str) -> list[Container]:
+        """Those whose names begin so, whether they run or not."""
+        found: list[Container] = self.engine.containers.list(
+            all=True, filters={"label": f"madang.instance={self.instance}"}
+        )
+        return [c for c in found if str(c.name).startswith(f"{self.instance}-{start}")]
+
+    def waiting(self) -> list[Container]:
+        return self.containers("warm-")
+
+    def server_of(self, person: Person) -> Container:
+        (found,) = [
+            c for c in self.containers("user-") if c.name == f"{self.instance}-user-{person.name}"
+        ]
+        return found
+
+    def metric(self, name: str, **labels: str) -> float:
+        """What the Hub's metrics say; 0 where it says nothing."""
+        page = self.admin.session.get(f"{self.admin.url}/hub/metrics", timeout=20).text
+        for line in page.splitlines():
+            if line.startswith(name + "{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
+                return float(line.split()[-1])
+        return 0.0
+
+    def ready(self) -> int:
+        return int(self.metric("madang_warm_servers", state="ready", kind="lab/small"))
+
+    def filled(self, count: int = BASE) -> None:
+        wait_for(lambda: self.ready() >= count, f"{count} waiting servers", 120)
+
+    def start(self, person: Person, how: str) -> None:
+        """Start the person's server, and see that it came about like this."""
+        if how == "warm":
+            self.filled(1)
+        else:
+            for container in self.waiting():
+                container.remove(force=True)
+        before = self.metric("madang_server_starts_total", how=how)
+        person.start(**CHOICE)
+        assert self.metric("madang_server_starts_total", how=how) == before + 1
+
+    def slots(self) -> set[str]:
+        return {f.name for f in (self.deployment.data / "run" / "warm").iterdir()}
+
+    def part(self, service: str) -> Container:
+        found: Container = self.engine.containers.get(f"{self.instance}-{service}-1")
+        return found
+
+
+@pytest.fixture(scope="module")
+def stack(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    deployment = Deployment(
+        "server",
+        tmp_path_factory.mktemp("warm") / "data",
+        network="10.236.0.0/24",
+        extra={"MADANG_WARM": "1", "MADANG_WARM_BASE": str(BASE)},
+    )
+    try:
+        admin = Person(deployment, deployment.admin, language="en")
+        admin.join(deployment.one_time_password(deployment.up()))
+        yield Stack(admin, engine)
+    finally:
+        print(deployment.logs())  # shown when a test failed
+        deployment.remove()
+
+
+@pytest.fixture(scope="module")
+def hana(stack: Stack) -> Person:
+    return newcomer(stack.deployment, "hana", language="en")
+
+
+def facts(person: Person) -> dict[str, Any]:
+    text = person.run(FACTS)
+    for pattern, word in (
+        (r"socket:\[\d+\]", "socket"),
+        (r"pipe:\[\d+\]", "pipe"),
+        (r"kernel-[0-9a-f-]+\.json", "kernel"),
+    ):
+        text = re.sub(pattern, word, text)
+    found: dict[str, Any] = json.loads(text)
+    for name in ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "MLFLOW_TRACKING_TOKEN"):
+        assert len(found["environ"].pop(name)) > 20
+    assert int(found["environ"].pop("JPY_PARENT_PID")) > 1
+    return found
+
+
+def test_one_that_waits_has_no_network_no_secret_and_nobodys_files(stack: Stack) -> None:
+    stack.filled()
+    for container in stack.waiting():
+        container.reload()
+        assert container.status == "running"
+        assert container.attrs["NetworkSettings"]["Networks"] == {}
+        assert not any("TOKEN" in line for line in container.attrs["Config"]["Env"])
+        assert "madang.user" not in container.labels
+        code, inside = container.exec_run(
+            [
+                "sh",
+                "-c",
+                "ls /sys/class/net; ls -A ~; cat /run/madang/line; touch ~/x /run/madang/x",
+            ]
+        )
+        assert code != 0
+        told = inside.decode()
+        assert told.split()[0] == "lo"
+        assert "eth" not in told
+        assert told.count("Read-only file system") + told.count("Permission denied") >= 2
+    assert {c.labels["madang.warm"] for c in stack.waiting()} == stack.slots()
+
+
+def test_a_claimed_container_is_what_a_new_one_is(stack: Stack, hana: Person) -> None:
+    found, limits = {}, {}
+    for how in ("cold", "warm"):
+        stack.start(hana, how)
+        found[how] = facts(hana)
+        container = stack.server_of(hana)
+        host = container.attrs["HostConfig"]
+        limits[how] = {
+            key: host[key]
+            for key in (
+                "Memory",
+                "MemorySwap",
+                "CpuQuota",
+                "CpuPeriod",
+                "PidsLimit",
+                "CapDrop",
+                "LogConfig",
+            )
+        }
+        assert hana.run("open('kept.txt', 'a').write('x'); print(open('kept.txt').read())").strip()
+        assert "JupyterLab" in container.logs().decode()
+        hana.stop()
+        assert f"{stack.instance}-user-hana" not in {c.name for c in stack.containers("user-")}
+    network = [f["environ"].pop("JUPYTERHUB_SERVICE_URL") for f in found.values()]
+    assert all(network)
+    assert found["warm"] == found["cold"]
+    assert limits["warm"] == limits["cold"]
+
+
+def test_each_waiting_server_goes_to_one_person(stack: Stack) -> None:
+    people = [newcomer(stack.deployment, f"quick{n}", language="en") for n in range(BASE + 1)]
+    stack.filled()
+    for person in people:
+        reply = person.api("POST", f"/users/{person.name}/server", json=CHOICE)
+        assert reply.status_code in (201, 202), reply.text
+    for person in people:
+        person.arrive()
+        assert person.run(f"open('mine', 'w').write({person.name!r}); print('ok')").strip() == "ok"
+    homes = stack.deployment.data / "homes"
+    for person in people:
+        assert (homes / person.name / "mine").read_text() == person.name
+        names = json.loads(person.run("import json, os; print(json.dumps(os.listdir('/home')))"))
+        assert names == ["madang"]
+    used = [stack.server_of(p).labels["madang.network"] for p in people]
+    assert len(set(used)) == len(people)
+    for person in people:
+        person.stop()
+
+
+def test_without_the_mounter_a_start_is_cold_and_nobody_notices(stack: Stack, hana: Person) -> None:
+    stack.filled(1)
+    stack.part("mounter").kill()
+    try:
+        before = stack.metric("madang_cold_starts_total", reason="failed")
+        hana.start(**CHOICE)
+        assert stack.metric("madang_cold_starts_total", reason="failed") == before + 1
+        assert "kept.txt" in hana.run("import os; print(os.listdir())")
+        assert "madang.warm" not in stack.server_of(hana).labels
+        hana.stop()
+    finally:
+        stack.part("mounter").start()
+    stack.start(hana, "warm")
+    hana.stop()
+
+
+def test_a_hub_that_is_killed_leaves_only_peoples_servers(stack: Stack, hana: Person) -> None:
+    stack.start(hana, "warm")
+    with notebook(hana) as opened:
+        opened.ask("kept = 41")
+        stack.filled(1)
+        before = {str(c.id) for c in stack.waiting()}
+        stack.part("hub").kill()
+        stack.part("hub").start()
+        wait_for(lambda: hana.server_ready, "the Hub to be back", 90)
+        assert opened.ask("print(kept + 1)") == "42"
+    stack.filled()
+    assert not before & {str(c.id) for c in stack.waiting()}
+    assert {c.labels["madang.warm"] for c in stack.waiting()} == stack.slots()
+    hana.stop()
+    with pytest.raises(ValueError, match="not enough values"):
+        stack.server_of(hana)
+
+
+def test_the_gateway_gives_nobody_a_second_one(stack: Stack, hana: Person) -> None:
+    """A claimed container keeps its name and its network, also for a Hub that somebody else speaks for."""
+    stack.start(hana, "warm")
+    container = stack.server_of(hana)
+    socket = stack.deployment.data / "run" / "engine" / "engine.sock"
+    client = docker.APIClient(base_url=f"unix://{socket}", version="auto")
+    try:
+        with pytest.raises(APIError, match="403"):
+            client.rename(container.id, f"{stack.instance}-user-other")
+        with pytest.raises(APIError, match="403"):
+            client.connect_container_to_network(container.id, f"{stack.instance}-u-0")
+    finally:
+        client.close()
+    hana.stop()
