@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from support.accounts import with_one_password
-from support.deployment import ROOT, Deployment
+from support.deployment import ROOT, Deployment, wait_for
 from support.people import Person, newcomer
 
 from bench import accelerators, images, lending, signins, tracking, warm
@@ -29,14 +30,16 @@ from madang_hub.places import Places
 from madang_hub.settings import Settings
 
 SIZE = "small"
+CLASS = 16
 
 
 @dataclass
 class Hubs:
-    """The two Hubs that are compared."""
+    """The two Hubs that are compared; ``admin`` is ours'."""
 
     ours: Deployment
     plain: Deployment
+    admin: Person
 
     def pair(self, name: str) -> tuple[Client, Client]:
         """The same person at both."""
@@ -89,6 +92,46 @@ def class16_last_first_cell(hubs: Hubs) -> Result:
     return Result.smaller("class16_last_first_cell", "s", runs)
 
 
+def _waits(hubs: Hubs, count: int) -> None:
+    """Return when so many warm servers wait."""
+
+    def ready() -> bool:
+        page = hubs.admin.session.get(f"{hubs.ours.url}/hub/metrics", timeout=20).text
+        found = re.search(
+            r'^madang_warm_servers{kind="lab/small",state="ready"} (\S+)$', page, re.MULTILINE
+        )
+        return found is not None and float(found[1]) >= count
+
+    wait_for(ready, f"{count} warm servers", 300)
+
+
+def first_cell_warm(hubs: Hubs) -> Result:
+    """Start request → first executed cell with a server that waits; median of 7 after one warm-up."""
+    ours, plain = hubs.pair("warm")
+    runs = []
+    for counted in (False, *[True] * 7):
+        _waits(hubs, CLASS)
+        run = (asyncio.run(_timed(ours)), asyncio.run(_timed(plain)))
+        if counted:
+            runs.append(run)
+    return Result.smaller("first_cell_warm", "s", runs)
+
+
+def class16_warm_last_first_cell(hubs: Hubs) -> Result:
+    """16 people press start at once, 16 servers wait → the last one's first cell; median of 3.
+
+    Plain goes first in each run, and ours when the pool is full again.
+    """
+    pairs = [hubs.pair(f"warm{n:02}") for n in range(CLASS)]
+    ours, plain = [p[0] for p in pairs], [p[1] for p in pairs]
+    runs = []
+    for _ in range(3):
+        before = asyncio.run(_together(plain))
+        _waits(hubs, CLASS)
+        runs.append((asyncio.run(_together(ours)), before))
+    return Result.smaller("class16_warm_last_first_cell", "s", runs)
+
+
 def signins_360(hubs: Hubs) -> Result:
     """360 people sign in at once and load their home page → the last one; one run, all must succeed.
 
@@ -137,18 +180,30 @@ MEASURES: dict[str, Callable[[Hubs], Result]] = {
     "lease_device_visible": lease_device_visible,
 }
 
+WARM: dict[str, Callable[[Hubs], Result]] = {
+    "first_cell_warm": first_cell_warm,
+    "class16_warm_last_first_cell": class16_warm_last_first_cell,
+}
+"""With a Madang in which servers wait."""
 
-def _beside_plain(names: list[str]) -> Iterator[Result]:
-    """These measures, with Madang and a plain Hub up."""
+
+def _beside_plain(
+    measures: dict[str, Callable[[Hubs], Result]], names: list[str], extra: dict[str, str]
+) -> Iterator[Result]:
+    """Those ``measures`` that are named, with Madang (with ``extra`` settings) and a plain Hub up."""
+    wanted = [name for name in names or measures if name in measures]
+    if not wanted:
+        return
     catalog = Catalog.load(ROOT / "images" / "images.toml")
     with tempfile.TemporaryDirectory(prefix="madang-bench-") as folder:
-        ours = Deployment("server", Path(folder) / "data")
+        ours = Deployment("server", Path(folder) / "data", extra=extra)
         (Path(folder) / "plain").mkdir()
         try:
-            ours.up()
+            admin = Person(ours, ours.admin)
+            admin.join(ours.one_time_password(ours.up()))
             with plain_hub(Path(folder) / "plain", catalog, SIZE) as plain:
-                for name in names:
-                    yield MEASURES[name](Hubs(ours, plain))
+                for name in wanted:
+                    yield measures[name](Hubs(ours, plain, admin))
         finally:
             ours.remove()
 
@@ -161,7 +216,7 @@ def main() -> int:
     )
     given = parser.parse_args()
     only = [name for name in given.only.split(",") if name]
-    every = (*MEASURES, *ALONE, *tracking.MEASURES)
+    every = (*MEASURES, *WARM, *ALONE, *tracking.MEASURES)
     if unknown := set(only) - set(every):
         print(
             f"no such measure: {', '.join(unknown)}; there are {', '.join(every)}",
@@ -177,10 +232,10 @@ def main() -> int:
         results.append(result)
         print(result, flush=True)
 
-    with_hubs = [name for name in only or MEASURES if name in MEASURES]
-    if with_hubs:
-        for result in _beside_plain(with_hubs):
-            found(result)
+    for result in _beside_plain(MEASURES, only, {}):
+        found(result)
+    for result in _beside_plain(WARM, only, {"MADANG_WARM": "1", "MADANG_WARM_BASE": str(CLASS)}):
+        found(result)
     for name in only or ALONE:
         for result in ALONE[name]() if name in ALONE else ():
             found(result)
