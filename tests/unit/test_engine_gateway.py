@@ -26,10 +26,10 @@ from support.gateway import gateway_at, standing_in
 
 from madang_hub.accelerators.table import TableError
 from madang_hub.catalog import Catalog
-from madang_hub.engine import gateway as gateway_module
+from madang_hub.engine import asking
 from madang_hub.engine.checks import Refused
 from madang_hub.engine.gateway import Gateway, main
-from madang_hub.engine.homes import real_homes
+from madang_hub.engine.homes import real_folders
 from madang_hub.engine.rules import Rules, rules_for
 from madang_hub.engine.serving import bound
 from madang_hub.isolation import networks
@@ -398,10 +398,10 @@ def test_homes_that_are_missing_or_files(short_folder: Path) -> None:
     rules = Rules(frozenset(), PurePosixPath(short_folder), POOL)
     body = {"HostConfig": {"Binds": [f"{short_folder}/a:/home/madang:rw"]}}
     with pytest.raises(Refused, match="No such file"):
-        real_homes(body, rules)
+        real_folders(body, rules)
     (short_folder / "a").write_text("")
     with pytest.raises(Refused, match="not a folder"):
-        real_homes(body, rules)
+        real_folders(body, rules)
 
 
 async def test_the_socket_is_for_owner_and_group_only(listening: Path) -> None:
@@ -472,7 +472,7 @@ async def test_an_engine_that_is_gone(short_folder: Path, rules: Rules) -> None:
 async def test_an_engine_that_hangs(
     short_folder: Path, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway_module, "LOOKUP_TIMEOUT", 0.2)
+    monkeypatch.setattr(asking, "LOOKUP_TIMEOUT", 0.2)
     release = asyncio.Event()
 
     async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

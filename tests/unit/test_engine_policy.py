@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.bodies import Change, bind, cases, host, label, top, without
 
-from madang_hub.engine import bodies, policy
+from madang_hub.engine import bodies, ours, policy
 from madang_hub.engine.checks import MAX_BODY
 from madang_hub.engine.policy import Decision, Subject, decide
 from madang_hub.engine.rules import Rules
@@ -86,36 +86,6 @@ def test_what_is_written_passes_again_unchanged() -> None:
     assert create(again).body == once
 
 
-Change = Callable[[dict[str, Any]], None]
-
-
-def host(**values: Any) -> Change:
-    return lambda body: body["HostConfig"].update(values)
-
-
-def top(**values: Any) -> Change:
-    return lambda body: body.update(values)
-
-
-def without(key: str) -> Change:
-    def change(body: dict[str, Any]) -> None:
-        (body if key in body else body["HostConfig"]).pop(key)
-
-    return change
-
-
-def label(**values: str | None) -> Change:
-    def change(body: dict[str, Any]) -> None:
-        for key, value in values.items():
-            name = key.replace("__", "/").replace("_", ".")
-            if value is None:
-                body["Labels"].pop(name)
-            else:
-                body["Labels"][name] = value
-
-    return change
-
-
 def lent(*names: str, **labels: str | None) -> Change:
     """With these devices, and the labels of a lease unless ``labels`` say otherwise."""
     said = {"madang_lease": "0" * 32, "madang_slots": "GPU-1", "madang_devices": " ".join(names)}
@@ -125,10 +95,6 @@ def lent(*names: str, **labels: str | None) -> Change:
         label(**{key: text for key, text in {**said, **labels}.items() if text is not None})(body)
 
     return change
-
-
-def bind(*binds: str) -> Change:
-    return host(Binds=list(binds))
 
 
 HOME = "/srv/madang/homes"
@@ -365,12 +331,6 @@ JSON = st.recursive(
 KEYS = sorted({*bodies.CONFIG, *bodies.CONFIG_UNSET, *bodies.HOST, *bodies.HOST_UNSET})
 
 
-def cases(word: str) -> st.SearchStrategy[str]:
-    return st.lists(st.booleans(), min_size=len(word), max_size=len(word)).map(
-        lambda up: "".join(c.upper() if u else c.lower() for c, u in zip(word, up, strict=True))
-    )
-
-
 @given(st.sampled_from(KEYS).flatmap(cases), JSON, st.booleans())
 def test_no_key_in_any_letter_case_makes_a_server_stronger(
     key: str, value: Any, deep: bool
@@ -594,7 +554,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("inspected", "ours"),
+    ("inspected", "expected"),
     [
         (OURS, True),
         (changed(Name="/madang-database"), False),
@@ -606,12 +566,12 @@ def changed(**changes: Any) -> dict[str, Any]:
                                     "com.docker.compose.project": "madang"}}), False),
     ],
 )  # fmt: skip
-def test_whose_container(inspected: dict[str, Any], ours: bool) -> None:
-    assert policy.is_our_container(inspected, RULES) is ours
+def test_whose_container(inspected: dict[str, Any], expected: bool) -> None:
+    assert ours.is_our_container(inspected, RULES) is expected
 
 
 @pytest.mark.parametrize(
-    ("name", "labels", "ours"),
+    ("name", "labels", "expected"),
     [
         ("madang-u-1", {"madang.instance": "madang", "madang.network": "1"}, True),
         ("madang-u-1", {"madang.instance": "madang", "madang.network": "2"}, False),
@@ -620,8 +580,8 @@ def test_whose_container(inspected: dict[str, Any], ours: bool) -> None:
         ("bridge", {"madang.instance": "madang", "madang.network": "1"}, False),
     ],
 )
-def test_whose_network(name: str, labels: dict[str, str] | None, ours: bool) -> None:
-    assert policy.is_our_network({"Name": name, "Labels": labels}, RULES) is ours
+def test_whose_network(name: str, labels: dict[str, str] | None, expected: bool) -> None:
+    assert ours.is_our_network({"Name": name, "Labels": labels}, RULES) is expected
 
 
 def test_the_id_takes_the_place_of_the_name() -> None:
@@ -630,7 +590,7 @@ def test_the_id_takes_the_place_of_the_name() -> None:
         ("/v1.45/containers/x", f"/v1.45/containers/{ID}"),
     ]:
         method = "DELETE" if path.endswith("x") else "GET"
-        assert policy.path_for(decide(method, path, "", b"", RULES), ID) == expected
+        assert ours.path_for(decide(method, path, "", b"", RULES), ID) == expected
 
 
 def test_every_call_says_why() -> None:

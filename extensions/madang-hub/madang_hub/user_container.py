@@ -11,20 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from madang_hub.catalog import Choice, Environment
-from madang_hub.isolation.networks import NetworkPlan
+from madang_hub.isolation.networks import INSTANCE_LABEL, NETWORK_LABEL, NetworkPlan
 from madang_hub.lending import Lent
+from madang_hub.warm.names import LINE_PLACE, PROGRAM, WARM_LABEL
 
 HOME = "/home/madang"
 HUB_HOST = "hub.madang"
 """The host name under which a user container finds the proxy: its own network's gateway."""
 SERVER_PORT = 8888
 PERSON_LABEL = "madang.user"
+ENVIRONMENT_LABEL = "madang.environment"
+VERSION_LABEL = "madang.version"
+SIZE_LABEL = "madang.size"
 LEASE_LABEL = "madang.lease"
 SLOTS_LABEL = "madang.slots"
 DEVICES_LABEL = "madang.devices"
 """Labels of a container with accelerators: whose, by which lease, which slots, which CDI devices (with spaces
 between). What holds what is read from them, also when everything else was lost."""
 TMP_BYTES = 512 * 2**20
+CPU_PERIOD = 100_000
+"""Microseconds that a CPU limit is counted over, as DockerSpawner has it."""
+WAIT = (PROGRAM,)
+"""Command of a container that waits for its person."""
 
 
 def hostname(environment: Environment) -> str:
@@ -58,6 +66,46 @@ def host_config(
         **({"device_requests": requests} if requests else {}),
         "binds": {str(home): {"bind": HOME, "mode": "rw"}},
         "network_mode": plan.name,
+        **_every(plan, choice),
+    }
+
+
+def warm_host_config(plan: NetworkPlan, choice: Choice, slot: Path) -> dict[str, Any]:
+    """Docker host settings of a container that waits, memory and CPU limits included.
+
+    It has no home and no network yet: ``slot`` is the folder of its line to the Hub, ``plan`` the network that
+    it is connected to when somebody gets it.
+    """
+    return {
+        "binds": {str(slot): {"bind": LINE_PLACE, "mode": "ro"}},
+        "network_mode": "none",
+        "mem_limit": choice.size.memory,
+        "cpu_period": CPU_PERIOD,
+        "cpu_quota": int(choice.size.cpu * CPU_PERIOD),
+        **_every(plan, choice),
+    }
+
+
+def warm_labels(
+    instance: str, slot: str, plan: NetworkPlan, choice: Choice, version: str
+) -> dict[str, str]:
+    """Labels of a container that waits in ``slot``, made from this ``version`` of its environment.
+
+    They stay when somebody gets it: whose it is then is said by its name alone.
+    """
+    return {
+        INSTANCE_LABEL: instance,
+        WARM_LABEL: slot,
+        ENVIRONMENT_LABEL: choice.environment.name,
+        VERSION_LABEL: version,
+        SIZE_LABEL: choice.size.name,
+        NETWORK_LABEL: str(plan.index),
+    }
+
+
+def _every(plan: NetworkPlan, choice: Choice) -> dict[str, Any]:
+    """What all user containers have."""
+    return {
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "pids_limit": choice.size.pids,

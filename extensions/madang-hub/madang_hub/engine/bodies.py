@@ -1,6 +1,7 @@
 """What a container or network of a user server may look like: bodies of the engine's create calls.
 
 Rules; no I/O. A body is checked key by key and written anew from what was checked (see ``policy.py``).
+Bodies about containers that wait for their person are in ``warm_bodies.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from madang_hub.engine.checks import (
 )
 from madang_hub.engine.rules import Rules
 from madang_hub.isolation import networks
-from madang_hub.user_container import DEVICES_LABEL, LEASE_LABEL, SLOTS_LABEL
+from madang_hub.user_container import DEVICES_LABEL, LEASE_LABEL, PERSON_LABEL, SLOTS_LABEL
 
 SMALLEST_MEMORY = 6 * 2**20
 """Bytes; the engine takes no lower limit."""
@@ -72,16 +73,8 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
         Refused: it is not a user server as ``rules`` describe it.
     """
     only(value, "", CONFIG, CONFIG_UNSET)
-    image = a_text(value.get("Image"), "Image")
-    need(image in rules.images, f"Image {show(image)} is not an image of the catalogue")
-    need(value.get("User") == rules.user, f"User must be {rules.user}")
-    out: dict[str, Any] = {
-        "Image": image,
-        "User": rules.user,
-        "Labels": _labels(value.get("Labels"), rules),
-        "AttachStdout": False,
-        "AttachStderr": False,
-    }
+    out = basis(value, rules)
+    need(out["Labels"].get(PERSON_LABEL), f"Labels must hold {PERSON_LABEL}")
     if (hostname := value.get("Hostname")) not in (None, ""):
         name = a_text(hostname, "Hostname", 63)
         need(re.fullmatch(r"[A-Za-z0-9._-]+", name, re.ASCII), "Hostname is not a host name")
@@ -99,7 +92,7 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     host = an_object(value.get("HostConfig"), "HostConfig")
     out["HostConfig"] = _host_config(host, rules)
     _check_lease(out["Labels"], out["HostConfig"])
-    plan = _network_of(out["HostConfig"]["NetworkMode"], rules)
+    plan = network_of(out["HostConfig"]["NetworkMode"], rules)
     if (hosts := host.get("ExtraHosts")) not in (None, []):
         expected_hosts = [f"{rules.hub_host}:{plan.gateway}"]
         need(hosts == expected_hosts, f"ExtraHosts may only be {expected_hosts[0]}")
@@ -116,6 +109,24 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     return out
 
 
+def basis(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
+    """What every container has beside its host settings: image, user, labels.
+
+    Raises:
+        Refused: one of them is not as ``rules`` say.
+    """
+    image = a_text(value.get("Image"), "Image")
+    need(image in rules.images, f"Image {show(image)} is not an image of the catalogue")
+    need(value.get("User") == rules.user, f"User must be {rules.user}")
+    return {
+        "Image": image,
+        "User": rules.user,
+        "Labels": _labels(value.get("Labels"), rules),
+        "AttachStdout": False,
+        "AttachStderr": False,
+    }
+
+
 def _labels(value: Any, rules: Rules) -> dict[str, str]:
     labels = an_object(value, "Labels")
     for key in labels:
@@ -128,7 +139,6 @@ def _labels(value: Any, rules: Rules) -> dict[str, str]:
         labels.get(networks.INSTANCE_LABEL) == rules.instance,
         f"Labels must hold {networks.INSTANCE_LABEL}={rules.instance}",
     )
-    need(labels.get("madang.user"), "Labels must hold madang.user")
     return {key: str(text) for key, text in labels.items()}
 
 
@@ -148,6 +158,24 @@ def _check_lease(labels: Mapping[str, str], host: Mapping[str, Any]) -> None:
 
 
 def _host_config(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
+    out = {
+        **limits(host, rules),
+        "NetworkMode": network_of(host.get("NetworkMode"), rules).name,
+        "Binds": _binds(host.get("Binds"), rules),
+    }
+    if requests := host.get("DeviceRequests"):
+        out["DeviceRequests"] = _devices(requests, rules)
+    return out
+
+
+def limits(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
+    """Host settings that every container has, from ``host``, which may hold no key that is not known.
+
+    Network, mounts, devices and names of hosts are not among them.
+
+    Raises:
+        Refused: one is not as ``rules`` say.
+    """
     where = "HostConfig."
     only(host, where, HOST, HOST_UNSET)
     memory = whole(host.get("Memory"), where + "Memory", SMALLEST_MEMORY, rules.max_memory)
@@ -155,8 +183,6 @@ def _host_config(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     need(host.get("CapDrop") == ["ALL"], where + 'CapDrop must be ["ALL"]')
     need(host.get("ReadonlyRootfs") is True, where + "ReadonlyRootfs must be true")
     out: dict[str, Any] = {
-        "NetworkMode": _network_of(host.get("NetworkMode"), rules).name,
-        "Binds": _binds(host.get("Binds"), rules),
         "CapDrop": ["ALL"],
         "SecurityOpt": _security(host.get("SecurityOpt"), rules),
         "Memory": memory,
@@ -188,12 +214,15 @@ def _host_config(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
             out[key] = flag(host[key], where + key)
     if host.get("ShmSize"):
         out["ShmSize"] = whole(host["ShmSize"], where + "ShmSize", 1, rules.max_shm)
-    if requests := host.get("DeviceRequests"):
-        out["DeviceRequests"] = _devices(requests, rules)
     return out
 
 
-def _network_of(name: Any, rules: Rules) -> networks.NetworkPlan:
+def network_of(name: Any, rules: Rules) -> networks.NetworkPlan:
+    """The network of one user server, as it is planned.
+
+    Raises:
+        Refused: ``name`` is not that of one, or the pool has none of this index.
+    """
     index = networks.index_of(name, instance=rules.instance) if isinstance(name, str) else None
     if index is None or index >= networks.capacity(rules.pool):
         raise Refused("NetworkMode must be a network of one user server")
@@ -341,7 +370,7 @@ def create_network(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
         ("Name", "Driver", "Options", "IPAM", "Labels", "CheckDuplicate"),
         ("EnableIPv6", "Internal", "Attachable", "Ingress", "Scope", "ConfigOnly", "ConfigFrom"),
     )
-    kwargs = networks.create_kwargs(_network_of(value.get("Name"), rules))
+    kwargs = networks.create_kwargs(network_of(value.get("Name"), rules))
     expected = {
         "Name": kwargs["name"],
         "Driver": kwargs["driver"],

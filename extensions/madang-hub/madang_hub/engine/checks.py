@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -66,6 +67,14 @@ def an_object(value: Any, where: str) -> dict[str, Any]:
 def a_text(value: Any, where: str, limit: int = 4096) -> str:
     need(isinstance(value, str), f"{where} must be text")
     need(len(value) <= limit and "\0" not in value, f"{where} is too long or holds a zero")
+    return str(value)
+
+
+def a_ref(value: Any, where: str) -> str:
+    need(
+        isinstance(value, str) and re.fullmatch(REF, value, re.ASCII),
+        f"{where} must be a name or an id",
+    )
     return str(value)
 
 

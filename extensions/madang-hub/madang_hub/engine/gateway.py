@@ -1,9 +1,9 @@
 """The container engine as the Hub may see it: ``python -m madang_hub.engine.gateway``.
 
 An HTTP server on a UNIX socket in front of the engine's own. What passes is decided in ``policy``;
-here requests are read, subjects are looked up, and answers are carried back as they come (logs are
-a stream). A refusal is answered with 403 and a sentence (which docker-py shows) and logged in one
-line; bodies are never logged, because the environment of a server holds its token.
+here requests are read, subjects are looked up (whose they are says ``ours``), and answers are carried back as
+they come (logs are a stream). A refusal is answered with 403 and a sentence (which docker-py shows) and logged
+in one line; bodies are never logged, because the environment of a server holds its token.
 
 ``GET /health`` says whether the engine answers; it passes nothing on.
 """
@@ -25,15 +25,16 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from yarl import URL
 
 from madang_hub.accelerators.cdi_files import chosen
 from madang_hub.accelerators.table import TableError
 from madang_hub.catalog import Catalog
 from madang_hub.engine import policy
-from madang_hub.engine.checks import MAX_BODY, Refused
+from madang_hub.engine.asking import CONNECT_TIMEOUT, Asking, EngineSaidError, described
+from madang_hub.engine.checks import MAX_BODY, Refused, need
 from madang_hub.engine.devices import check_free, devices_in, devices_to_give
-from madang_hub.engine.homes import real_homes
+from madang_hub.engine.homes import real_folders
+from madang_hub.engine.ours import is_ours, path_for, settled
 from madang_hub.engine.rules import Rules, rules_for
 from madang_hub.engine.serving import serve
 from madang_hub.image_table import CatalogError
@@ -41,18 +42,11 @@ from madang_hub.places import Places
 from madang_hub.settings import Settings, SettingsError
 from madang_hub.shelf.installed import TEAM_MADE, Installed
 from madang_hub.shelf.offered import offered
-from madang_hub.user_container import DEVICES_LABEL
 
 log = logging.getLogger("madang.engine")
 
-LOOKUP_TIMEOUT = 30.0
-"""Seconds for asking the engine about a subject."""
-
-CONNECT_TIMEOUT = 5.0
-"""Seconds until an engine that does not take a connection counts as unreachable."""
-
 REMEMBERED = 4096
-"""How many ids of our containers are remembered. What an id belongs to never changes."""
+"""How many ids of our containers are remembered. Ours stay ours."""
 
 UNREACHABLE = (
     "the container engine does not answer; see 'systemctl status docker' and 'madang doctor'"
@@ -81,21 +75,14 @@ class _NotOursError(Exception):
     """The subject is not a user server's."""
 
 
-class _EngineSaidError(Exception):
-    """The engine's own answer about a subject, to be given back as it is (404 and the like)."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(status)
-        self.status, self.body = status, body
-
-
 class Gateway:
     """The handler. ``engine`` is the path of the engine's socket.
 
-    ``check_homes`` looks, before a container is created, that the home is a real folder; it needs
-    the homes at the same path as the engine sees them. ``more_images`` names, at each request, the images
-    that may be started beside those of ``rules``; ``devices``, asked when a container wants some, the CDI
-    devices that may be handed out, and to how many containers. ``calls``: names of the only calls that pass.
+    ``check_homes`` looks, before a container is created, that the home, or the slot of one that waits, is a
+    real folder; it needs both at the same paths as the engine sees them. ``more_images`` names, at each
+    request, the images that may be started beside those of ``rules``; ``devices``, asked when a container wants
+    some, the CDI devices that may be handed out, and to how many containers. ``calls``: names of the only calls
+    that pass.
     """
 
     def __init__(
@@ -116,7 +103,8 @@ class Gateway:
         self._handing_out = asyncio.Lock()
         self.check_homes = check_homes
         self._ours: OrderedDict[str, None] = OrderedDict()
-        self._session: aiohttp.ClientSession | None = None
+        self._renamed: OrderedDict[str, None] = OrderedDict()
+        self._asking = Asking(engine)
 
     def app(self) -> web.Application:
         """The aiohttp application: every path goes to :meth:`handle`, except the health check."""
@@ -127,43 +115,16 @@ class Gateway:
         return app
 
     async def _life(self, _: web.Application) -> Any:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(self.engine), limit=0),
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        await self._asking.open()
         yield
-        await self._session.close()
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        query: Sequence[tuple[str, str]] = (),
-        body: bytes | None = None,
-        limit: float | None = None,
-    ) -> Any:
-        assert self._session is not None  # noqa: S101  # _life ran before any request
-        url = URL.build(scheme="http", host="engine", path=path, encoded=True).with_query(query)
-        headers = {"Accept-Encoding": "identity"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        return self._session.request(
-            method,
-            url,
-            data=body,
-            headers=headers,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=limit, connect=CONNECT_TIMEOUT),
-        )
+        await self._asking.close()
 
     # ---- requests -------------------------------------------------------------------------
 
     async def health(self, _: web.Request) -> web.Response:
         """200 while the engine answers, 503 with the reason otherwise."""
         try:
-            async with self._ask("GET", "/_ping", limit=CONNECT_TIMEOUT) as reply:
+            async with self._asking.ask("GET", "/_ping", limit=CONNECT_TIMEOUT) as reply:
                 if reply.status == 200:
                     return web.json_response({"engine": "ok"})
                 return _answer(503, f"the container engine answers {reply.status}")
@@ -190,21 +151,22 @@ class Gateway:
             return self._refuse(request, decision.reason)
         try:
             if decision.call == "create" and self.check_homes and decision.body:
-                await asyncio.to_thread(real_homes, json.loads(decision.body), self.rules)
-            path = decision.path
-            if decision.subject is not None:
-                path = await self._own_path(decision)
+                await asyncio.to_thread(real_folders, json.loads(decision.body), self.rules)
+            decision = await self._with_ids(decision)
+            if decision.call == "rename":
+                return await self._rename(request, decision)
             wanted = devices_in(decision.body or b"") if decision.call == "create" else []
             if wanted:
                 async with self._handing_out:
-                    check_free(wanted, await self._with_devices(path), given)
-                    return await self._pass_on(request, decision, path)
-            return await self._pass_on(request, decision, path)
+                    there = await self._asking.with_devices(_version(decision.path))
+                    check_free(wanted, there, given)
+                    return await self._pass_on(request, decision)
+            return await self._pass_on(request, decision)
         except Refused as refusal:
             return self._refuse(request, str(refusal))
         except _NotOursError:
             return self._refuse(request, "this is not a user server of this installation")
-        except _EngineSaidError as answer:
+        except EngineSaidError as answer:
             return web.Response(
                 status=answer.status, body=answer.body, content_type="application/json"
             )
@@ -223,62 +185,45 @@ class Gateway:
         log.warning("refused %s %s: %s", request.method, ascii(request.path)[:200], reason)
         return _answer(403, f"Madang's engine gateway refused this: {reason}")
 
-    async def _own_path(self, decision: policy.Decision) -> str:
-        """The path with the subject's id, once the subject is known to be ours."""
-        subject = decision.subject
-        assert subject is not None  # noqa: S101  # the caller looked
-        if subject.ref in self._ours:
-            return decision.path
-        version = decision.path[: decision.path.index(f"/{subject.kind}s/")]
-        suffix = "/json" if subject.kind == "container" else ""
-        async with self._ask(
-            "GET", f"{version}/{subject.kind}s/{subject.ref}{suffix}", limit=LOOKUP_TIMEOUT
-        ) as reply:
-            text = await reply.read()
-            if reply.status != 200:
-                raise _EngineSaidError(reply.status, text)
-        found = _read(text)
-        if subject.kind == "container":
-            ours = policy.is_our_container(found, self.rules)
-        else:
-            ours = policy.is_our_network(found, self.rules)
-        if not ours:
+    async def _own(self, decision: policy.Decision, subject: policy.Subject) -> Mapping[str, Any]:
+        """What the engine says now of a subject that is ours."""
+        found = await self._asking.look(_version(decision.path), subject)
+        if not is_ours(subject.kind, found, self.rules):
             raise _NotOursError
-        identity = str(found["Id"])
         if subject.kind == "container":
-            self._remember(identity)
-        return policy.path_for(decision, identity)
+            _remember(self._ours, str(found["Id"]))
+        return found
 
-    async def _with_devices(self, path: str) -> Any:
-        """All containers with devices of any Madang on this engine; ``path`` names the version of its API."""
-        query = [
-            ("all", "true"),
-            ("filters", json.dumps({"label": [DEVICES_LABEL]})),
-        ]
-        address = path.removesuffix("/create") + "/json"
-        async with self._ask("GET", address, query, limit=LOOKUP_TIMEOUT) as reply:
-            text = await reply.read()
-            if reply.status != 200:
-                raise _EngineSaidError(reply.status, text)
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise aiohttp.ClientPayloadError("the engine's listing is no JSON") from error
+    async def _with_ids(self, decision: policy.Decision) -> policy.Decision:
+        """The call with ids in place of names, once its subjects are known to be ours, and as it needs them."""
+        subjects = [one for one in (decision.subject, decision.inner) if one is not None]
+        if decision.afresh:
+            said = await asyncio.gather(*(self._own(decision, one) for one in subjects))
+            return settled(decision, dict(zip(subjects, said, strict=True)), self.rules)
+        if not subjects or subjects[0].ref in self._ours:
+            return decision
+        found = await self._own(decision, subjects[0])
+        return replace(decision, path=path_for(decision, str(found["Id"])))
 
-    def _remember(self, identity: str) -> None:
-        self._ours[identity] = None
-        while len(self._ours) > REMEMBERED:
-            self._ours.popitem(last=False)
+    async def _rename(self, request: web.Request, decision: policy.Decision) -> web.StreamResponse:
+        """Pass on a rename, once for a container: of two that saw it wait, one is too late."""
+        assert decision.subject is not None  # noqa: S101  # a rename has one
+        identity = decision.subject.ref
+        need(identity not in self._renamed, "this container does not wait any more")
+        _remember(self._renamed, identity)
+        response = await self._pass_on(request, decision)
+        if response.status >= 300:  # it has its name still, such as where the new one is taken
+            self._renamed.pop(identity, None)
+        return response
 
-    async def _pass_on(
-        self, request: web.Request, decision: policy.Decision, path: str
-    ) -> web.StreamResponse:
-        async with self._ask(request.method, path, decision.query, decision.body) as reply:
+    async def _pass_on(self, request: web.Request, decision: policy.Decision) -> web.StreamResponse:
+        path, query, body = decision.path, decision.query, decision.body
+        async with self._asking.ask(request.method, path, query, body) as reply:
             headers = {name: reply.headers[name] for name in _CARRIED if name in reply.headers}
             if decision.call == "create":
                 text = await reply.read()
                 if reply.status == 201:
-                    self._remember(str(_read(text)["Id"]))
+                    _remember(self._ours, str(described(text)["Id"]))
                 return web.Response(status=reply.status, body=text, headers=headers)
             response = web.StreamResponse(status=reply.status, headers=headers)
             await response.prepare(request)
@@ -288,14 +233,14 @@ class Gateway:
             return response
 
 
-def _read(text: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-        if isinstance(value, dict) and isinstance(value.get("Id"), str):
-            return value
-    except ValueError:
-        pass
-    raise aiohttp.ClientPayloadError("the engine's answer has no Id")
+def _version(path: str) -> str:
+    return "/" + path.split("/")[1]
+
+
+def _remember(ids: OrderedDict[str, None], identity: str) -> None:
+    ids[identity] = None
+    while len(ids) > REMEMBERED:
+        ids.popitem(last=False)
 
 
 # ---- the program ---------------------------------------------------------------------------------
@@ -334,7 +279,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--check-homes",
         action="store_true",
-        help="refuse a home that is a link; the homes must be mounted here at the same path",
+        help="refuse a home, or the slot of a waiting container, that is a link; both folders must be mounted "
+        "here at the same paths",
     )
     return parser.parse_args(argv)
 

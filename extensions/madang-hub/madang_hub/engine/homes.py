@@ -1,4 +1,4 @@
-"""Whether the home that a container is to mount is really one."""
+"""Whether the folder that a container is to mount is really one: a home, or the slot of one that waits."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from madang_hub.engine.checks import Refused
 from madang_hub.engine.rules import Rules
 
 
-def real_homes(body: Mapping[str, Any], rules: Rules) -> None:
-    """Look that every home that ``body`` mounts is a folder, not a link to another place.
+def real_folders(body: Mapping[str, Any], rules: Rules) -> None:
+    """Look that every home and every slot that ``body`` mounts is a folder, not a link to another place.
 
     Raises:
         Refused: it is a link, no folder, or not there.
     """
+    whats = {rules.homes: "home", rules.warm: "slot"}
     for bind in body["HostConfig"]["Binds"]:
         source = Path(bind.split(":")[0])
-        if PurePosixPath(source).parent != rules.homes:
+        what = whats.get(PurePosixPath(source).parent)
+        if what is None:
             continue
         try:
             mode = source.lstat().st_mode
         except OSError as error:
-            raise Refused(f"the home cannot be looked at ({error.strerror})") from error
+            raise Refused(f"the {what} cannot be looked at ({error.strerror})") from error
         if not stat.S_ISDIR(mode):
-            raise Refused("the home is not a folder")
+            raise Refused(f"the {what} is not a folder")

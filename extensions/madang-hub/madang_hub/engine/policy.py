@@ -3,8 +3,7 @@
 Whoever may talk to an engine freely is root on its machine. So the Hub talks to a gateway, which
 asks :func:`decide` about every request. Vocabulary: a *call* is one row of the allow-list; its
 *subject* is the container or network that it is about, which must be *ours*: a user server's, of
-this installation (:func:`is_our_container`, :func:`is_our_network`). Everything that is not named
-here is refused.
+this installation (``ours.py``). Everything that is not named here is refused.
 
 What is let through is not the client's text but what was understood of it, written anew: the engine
 reads JSON keys in any letter case and takes the last of two, so a text may mean one thing to a
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-from madang_hub.engine.bodies import create_container, create_network
+from madang_hub.engine.bodies import create_network
 from madang_hub.engine.checks import (
     REF,
     Refused,
@@ -32,6 +31,7 @@ from madang_hub.engine.checks import (
     texts,
 )
 from madang_hub.engine.rules import Rules
+from madang_hub.engine.warm_bodies import connect, create, disconnect, fits
 from madang_hub.isolation import networks
 
 MIN_API, MAX_API = 40, 99
@@ -53,8 +53,10 @@ class Decision:
     """What is to be done with a request.
 
     If ``allow``, the engine is asked ``method`` ``path`` with ``query`` and ``body`` (None: no
-    body), once ``subject`` (if any) is known to be ours. Otherwise ``reason`` is a sentence for
-    the log and for the client. ``call`` is the name of the row of the allow-list.
+    body), once ``subject`` and ``inner``, a container that the body names, are known to be ours (where
+    there are any). What is known of them must be new where the call is ``afresh``: it depends on what they are
+    now. Otherwise ``reason`` is a sentence for the log and for the client. ``call`` is the name of the row of
+    the allow-list.
     """
 
     allow: bool
@@ -64,6 +66,8 @@ class Decision:
     path: str = ""
     query: tuple[tuple[str, str], ...] = ()
     subject: Subject | None = None
+    inner: Subject | None = None
+    afresh: bool = False
 
 
 # ---- the allow-list ------------------------------------------------------------------------------
@@ -86,12 +90,15 @@ def _no(text: str, _: Rules) -> str:
     return "0"
 
 
-def _container_name(text: str, rules: Rules) -> str:
-    need(
-        text.startswith(rules.prefix) and re.fullmatch(REF, text, re.ASCII),
-        f"must start with {rules.prefix}",
-    )
+def _a_name(text: str, _: Rules) -> str:
+    """Of a container; whether it goes with the body is seen when both are known."""
+    need(re.fullmatch(REF, text, re.ASCII), "must be a container's name")
     return text
+
+
+def _persons_name(text: str, rules: Rules) -> str:
+    need(text.startswith(rules.prefix), f"must start with {rules.prefix}")
+    return _a_name(text, rules)
 
 
 def _filters(text: str, rules: Rules) -> str:
@@ -116,7 +123,10 @@ _flag_value, _number, _signal, _condition, _tail = (
 
 @dataclass(frozen=True)
 class Call:
-    """A row of the allow-list. ``path`` comes after ``/v1.xx``; ``{ref}`` is the subject."""
+    """A row of the allow-list. ``path`` comes after ``/v1.xx``; ``{ref}`` is the subject.
+
+    ``inner``: the body's ``Container`` is one more. ``fits`` sees whether query and body go together.
+    """
 
     name: str
     method: str
@@ -126,6 +136,9 @@ class Call:
     query: Mapping[str, _Check] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     body: Callable[[Mapping[str, Any], Rules], dict[str, Any]] | None = None
+    fits: Callable[[Mapping[str, str], Mapping[str, Any], Rules], None] | None = None
+    inner: bool = False
+    afresh: bool = False
     unversioned: bool = False
 
     def pattern(self) -> re.Pattern[str]:
@@ -167,9 +180,10 @@ CALLS: tuple[Call, ...] = (
         "POST",
         "/containers/create",
         "start a server",
-        query={"name": _container_name},
+        query={"name": _a_name},
         required=("name",),
-        body=create_container,
+        body=create,
+        fits=fits,
     ),
     Call(
         "inspect",
@@ -227,6 +241,35 @@ CALLS: tuple[Call, ...] = (
         "remove a server",
         kind="container",
         query={"v": _flag_value, "force": _flag_value, "link": _no},
+    ),
+    Call(
+        "rename",
+        "POST",
+        "/containers/{ref}/rename",
+        "a waiting server becomes somebody's",
+        kind="container",
+        query={"name": _persons_name},
+        required=("name",),
+        afresh=True,
+    ),
+    Call(
+        "disconnect",
+        "POST",
+        "/networks/none/disconnect",
+        "who is in the network none cannot be connected to another",
+        body=disconnect,
+        inner=True,
+        afresh=True,
+    ),
+    Call(
+        "connect",
+        "POST",
+        "/networks/{ref}/connect",
+        "a waiting server that becomes somebody's gets its network",
+        kind="network",
+        body=connect,
+        inner=True,
+        afresh=True,
     ),
     Call(
         "networks",
@@ -307,12 +350,16 @@ def _decide(
     subject = None
     if call.kind is not None:
         subject = Subject(call.kind, parts["ref"])
-    content = None
+    asked = _query(query, call, rules)
     if call.body is None:
         need(not body.strip() or body.strip() == b"{}", "this call has no body")
-    else:
-        content = canonical(call.body(parse_body(body), rules))
-    return Decision(True, "", content, call.name, path, _query(query, call, rules), subject)
+        return Decision(True, "", None, call.name, path, asked, subject, afresh=call.afresh)
+    content = call.body(parse_body(body), rules)
+    if call.fits is not None:
+        call.fits(dict(asked), content, rules)
+    inner = Subject("container", content["Container"]) if call.inner else None
+    text = canonical(content)
+    return Decision(True, "", text, call.name, path, asked, subject, inner, call.afresh)
 
 
 def _query(text: str, call: Call, rules: Rules) -> tuple[tuple[str, str], ...]:
@@ -340,44 +387,3 @@ def _query(text: str, call: Call, rules: Rules) -> tuple[tuple[str, str], ...]:
         except Refused as refusal:
             raise Refused(f"the query's {key} {refusal}") from refusal
     return tuple(found)
-
-
-# ---- ours or not ---------------------------------------------------------------------------------
-
-
-def is_our_container(inspected: Mapping[str, Any], rules: Rules) -> bool:
-    """Whether the engine's description of a container is of a user server of this installation.
-
-    The parts of the stack itself (database, proxy, this gateway) are not: they have no user, and
-    carry Compose's labels.
-    """
-    labels = (inspected.get("Config") or {}).get("Labels") or {}
-    name = str(inspected.get("Name", "")).removeprefix("/")
-    return (
-        name.startswith(rules.prefix)
-        and labels.get(networks.INSTANCE_LABEL) == rules.instance
-        and bool(labels.get("madang.user"))
-        and not any(key.startswith("com.docker.compose.") for key in labels)
-    )
-
-
-def is_our_network(inspected: Mapping[str, Any], rules: Rules) -> bool:
-    """Whether the engine's description of a network is of a user server of this installation."""
-    labels = inspected.get("Labels") or {}
-    index = networks.index_of(str(inspected.get("Name", "")), instance=rules.instance)
-    return (
-        index is not None
-        and labels.get(networks.INSTANCE_LABEL) == rules.instance
-        and labels.get(networks.NETWORK_LABEL) == str(index)
-    )
-
-
-def path_for(decision: Decision, identity: str) -> str:
-    """The decision's path with the subject's full id in place of the name that the client used.
-
-    A name can mean another object a moment later; an id cannot.
-    """
-    assert decision.subject is not None  # noqa: S101  # only asked for calls with one
-    start, _, rest = decision.path.partition(f"/{decision.subject.kind}s/")
-    tail = rest.removeprefix(decision.subject.ref)
-    return f"{start}/{decision.subject.kind}s/{identity}{tail}"

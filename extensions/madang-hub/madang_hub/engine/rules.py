@@ -11,6 +11,7 @@ from madang_hub.catalog import Catalog
 from madang_hub.places import Places
 from madang_hub.settings import Settings
 from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT
+from madang_hub.warm import names
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Rules:
 
     Memory and swap are in bytes, ``max_cpu`` is in cores, ``max_pids`` counts processes and
     threads. ``read_only_binds`` maps a place inside the container to the one folder that may be
-    mounted there, read-only. ``devices`` are names of CDI devices that may be handed out.
+    mounted there, read-only. ``devices`` are names of CDI devices that may be handed out. ``warm`` is the
+    folder of the slots of waiting containers; None: there are none.
     """
 
     images: frozenset[str]
@@ -27,6 +29,8 @@ class Rules:
     pool: IPv4Network
     instance: str = "madang"
     prefix: str = "madang-user-"
+    warm: PurePosixPath | None = None
+    warm_prefix: str = names.prefix("madang")
     bridge_prefix: str = "mdg"
     user: str = "1000:1000"
     home: str = HOME
@@ -48,12 +52,15 @@ def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -
     The limits are those of the table's largest size.
     """
     sizes = catalog.sizes.values()
+    places = Places(settings, "server")
     return Rules(
         images=frozenset(catalog.reference(e.image) for e in catalog.environments.values()),
-        homes=PurePosixPath(homes or Places(settings, "server").homes),
+        homes=PurePosixPath(homes or places.homes),
         pool=settings.network,
         instance=settings.instance,
         prefix=f"{settings.instance}-user-",
+        warm=PurePosixPath(places.warm_slots),
+        warm_prefix=names.prefix(settings.instance),
         bridge_prefix=settings.bridge_prefix,
         max_memory=max(size.memory for size in sizes),
         max_cpu=max(size.cpu for size in sizes),
