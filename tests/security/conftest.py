@@ -8,6 +8,7 @@ gateway, and the guard is the real script.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,6 +36,7 @@ from support.tables import environment, size, table
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.isolation import networks
 from madang_hub.user_container import SERVER_PORT, host_config
+from madang_hub.warm.names import PROGRAM
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "debian:bookworm-slim"
@@ -308,14 +311,30 @@ def guard(engine: docker.DockerClient, public_port: int) -> Iterator[Guard]:
     shutil.rmtree(made.folder)
 
 
+def small_image(api: docker.APIClient) -> None:
+    """The image of these tests: with a program of the name that waits in ours, and it does wait."""
+    program = b"#!/bin/sh\nexec sleep infinity\n"
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as made:
+        entry = tarfile.TarInfo(PROGRAM)
+        entry.size, entry.mode = len(program), 0o755
+        made.addfile(entry, io.BytesIO(program))
+    container = api.create_container(BASE, ["true"])["Id"]
+    try:
+        api.put_archive(container, "/usr/local/bin", archive.getvalue())
+        api.commit(container, "madang/security-test", "0")
+    finally:
+        api.remove_container(container)
+
+
 @pytest.fixture(scope="session")
 def machine(engine: docker.DockerClient, guard: Guard, public_port: int) -> Iterator[Machine]:
     """A gateway in front of the engine, ready to start user servers."""
     try:
-        base = engine.images.get(BASE)
+        engine.images.get(BASE)
     except ImageNotFound:
-        base = engine.images.pull(BASE)
-    base.tag("madang/security-test", "0")
+        engine.images.pull(BASE)
+    small_image(engine.api)
     folder = Path(tempfile.mkdtemp(prefix="madang-"))
     (folder / "homes").mkdir(mode=0o755)
     folder.chmod(0o755)
