@@ -9,7 +9,7 @@ import docker
 
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.isolation.networks import NetworkPlan
-from madang_hub.user_container import WAIT, warm_host_config, warm_labels
+from madang_hub.user_container import WAIT, hostname, warm_host_config, warm_labels
 from madang_hub.warm import names
 
 
@@ -28,6 +28,7 @@ def waiting(
         "command": list(WAIT),
         "name": names.container_name(instance, slot.name),
         "user": "1000:1000",
+        "hostname": hostname(choice.environment),
         "labels": warm_labels(instance, slot.name, plan, choice, version),
         "host_config": client.create_host_config(**warm_host_config(plan, choice, slot)),
     }

@@ -64,6 +64,7 @@ def test_a_waiting_container_passes_and_is_written_anew() -> None:
     assert sent == {
         "Image": CATALOG.reference("lab"),
         "User": "1000:1000",
+        "Hostname": "lab",
         "Cmd": ["madang-wait"],
         "AttachStdout": False,
         "AttachStderr": False,
@@ -134,7 +135,8 @@ DENIED: list[tuple[str, Change, str]] = [
     ("the image's command", without("Cmd"), "Cmd"),
     ("the command as text", top(Cmd="madang-wait"), "Cmd"),
     ("variables", top(Env=["JUPYTERHUB_API_TOKEN=secret"]), "Env"),
-    ("a host name", top(Hostname="alice"), "Hostname"),
+    ("a person's host name", top(Hostname="alice"), "Hostname"),
+    ("no host name", top(Hostname=None), "Hostname"),
     ("a port", top(ExposedPorts={"8888/tcp": {}}), "ExposedPorts"),
     ("a volume", top(Volumes={"/run/madang": {}}), "Volumes"),
     ("a time to stop", top(StopTimeout=9), "StopTimeout"),

@@ -75,10 +75,6 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     only(value, "", CONFIG, CONFIG_UNSET)
     out = basis(value, rules)
     need(out["Labels"].get(PERSON_LABEL), f"Labels must hold {PERSON_LABEL}")
-    if (hostname := value.get("Hostname")) not in (None, ""):
-        name = a_text(hostname, "Hostname", 63)
-        need(re.fullmatch(r"[A-Za-z0-9._-]+", name, re.ASCII), "Hostname is not a host name")
-        out["Hostname"] = name
     if value.get("Cmd") is not None:
         out["Cmd"] = texts(value["Cmd"], "Cmd")
     if value.get("Env") is not None:
@@ -110,7 +106,7 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
 
 
 def basis(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
-    """What every container has beside its host settings: image, user, labels.
+    """What every container has beside its host settings: image, user, labels, host name.
 
     Raises:
         Refused: one of them is not as ``rules`` say.
@@ -118,13 +114,18 @@ def basis(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     image = a_text(value.get("Image"), "Image")
     need(image in rules.images, f"Image {show(image)} is not an image of the catalogue")
     need(value.get("User") == rules.user, f"User must be {rules.user}")
-    return {
+    out: dict[str, Any] = {
         "Image": image,
         "User": rules.user,
         "Labels": _labels(value.get("Labels"), rules),
         "AttachStdout": False,
         "AttachStderr": False,
     }
+    if (hostname := value.get("Hostname")) not in (None, ""):
+        name = a_text(hostname, "Hostname", 63)
+        need(re.fullmatch(r"[A-Za-z0-9._-]+", name, re.ASCII), "Hostname is not a host name")
+        out["Hostname"] = name
+    return out
 
 
 def _labels(value: Any, rules: Rules) -> dict[str, str]:

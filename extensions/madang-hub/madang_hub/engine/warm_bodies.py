@@ -49,7 +49,16 @@ LABELS = frozenset(
         SIZE_LABEL,
     }
 )
-_CONFIG = {"Image", "User", "Cmd", "Labels", "HostConfig", "AttachStdout", "AttachStderr"}
+_CONFIG = {
+    "Image",
+    "User",
+    "Hostname",
+    "Cmd",
+    "Labels",
+    "HostConfig",
+    "AttachStdout",
+    "AttachStderr",
+}
 
 
 def create(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
@@ -85,6 +94,8 @@ def _waiting(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     labels = out["Labels"]
     need(set(labels) == LABELS, "Labels of a waiting container must be " + " ".join(sorted(LABELS)))
     need(SLOT.fullmatch(labels[WARM_LABEL]), f"the label {WARM_LABEL} must be 16 hex digits")
+    own = out.get("Hostname") == labels[ENVIRONMENT_LABEL]
+    need(own, "Hostname of a waiting container must be its environment")
     plan = planned(labels[networks.NETWORK_LABEL], rules)
     need(texts(value.get("Cmd"), "Cmd") == list(WAIT), f"Cmd of a waiting container must be {WAIT}")
     host = an_object(value.get("HostConfig"), "HostConfig")

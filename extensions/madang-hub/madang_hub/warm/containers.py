@@ -16,8 +16,8 @@ from docker.errors import ImageNotFound, NotFound
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.isolation.networks import INSTANCE_LABEL, NETWORK_LABEL, NetworkPlan
 from madang_hub.isolation.pool import NetworkPool
-from madang_hub.user_container import hostname, warm_host_config
-from madang_hub.warm.names import PROGRAM, WARM_LABEL, container_name, prefix
+from madang_hub.user_container import WAIT, hostname, warm_host_config, warm_labels
+from madang_hub.warm.names import WARM_LABEL, container_name, prefix
 
 THREADS = 8
 """A class claims at once; the engine does much of it side by side."""
@@ -62,18 +62,11 @@ class Containers:
         def made(client: docker.APIClient) -> None:
             found = client.create_container(
                 image=image,
-                command=[PROGRAM],
+                command=list(WAIT),
                 user="1000:1000",
                 hostname=hostname(choice.environment),
                 name=container_name(self._instance, slot),
-                labels={
-                    INSTANCE_LABEL: self._instance,
-                    WARM_LABEL: slot,
-                    "madang.environment": choice.environment.name,
-                    "madang.version": self._catalog.release,
-                    "madang.size": choice.size.name,
-                    NETWORK_LABEL: str(plan.index),
-                },
+                labels=warm_labels(self._instance, slot, plan, choice, self._catalog.release),
                 host_config=client.create_host_config(**warm_host_config(plan, choice, folder)),
             )
             owner.container = found["Id"]
