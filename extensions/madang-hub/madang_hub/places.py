@@ -159,6 +159,8 @@ class Places:
                 self.engine_socket.parent,
                 self.broker_socket.parent,
                 self.guard_heartbeat.parent,
+                self.warm_slots,
+                self.mounter_socket.parent,
             ]
         return common
 

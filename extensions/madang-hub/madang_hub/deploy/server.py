@@ -284,6 +284,8 @@ def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: dat
     places.hub.chmod(0o700)
     places.archive.chmod(0o700)
     places.run.chmod(0o711)
+    places.warm_slots.chmod(0o711)
+    places.mounter_socket.parent.chmod(0o700)
     carried_site.write(places.hub, found)
     # `madang up` built all images of this table before it came here
     installed = Installed(places.environments)
