@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from docker.models.containers import Container
 from support.deployment import wait_for
 
 from images.containers import CATALOG, Ended, complaints, log_of
+from madang_hub.mounter.client import NotMountedError, mount
+from madang_hub.warm.names import slot_name
 
 pytestmark = [pytest.mark.images, pytest.mark.engine]
 SERVICE_UID = 990
@@ -242,11 +246,87 @@ def test_guard_says_what_it_lacks(engine: docker.DockerClient) -> None:
         assert log_of(container).strip()
 
 
+WAITS = """
+import json, os, socket
+line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+line.connect("/run/madang/line")
+socket.send_fds(line, [b"waiting"], [os.open("/proc/self/ns/mnt", os.O_RDONLY)])
+while line.recv(9):
+    seen = {place: sorted(os.listdir(place)) for place in ("/home/madang", "/run/madang")}
+    line.send(json.dumps(seen).encode())
+"""
+
+
+def test_mounter(engine: docker.DockerClient, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a home of another account is needed, which only root can make")
+    homes, slots, sockets = (tmp_path / name for name in ("homes", "warm", "mounter"))
+    slot = slots / slot_name()
+    home = homes / "kim"
+    for folder in (home, slot, sockets):
+        folder.mkdir(parents=True)
+    (home / "of-kim").touch()
+    os.chown(home, 1000, 1000)
+    how = {
+        "cap_add": ["SYS_ADMIN", "SYS_CHROOT"],
+        "security_opt": ["no-new-privileges:true", "apparmor:unconfined"],
+        "command": [
+            *("python", "-m", "madang_hub.mounter", f"--homes={homes}", f"--slots={slots}"),
+            f"--socket={sockets / 'mounter.sock'}",
+        ],
+        "volumes": {
+            str(folder): {"bind": str(folder), "mode": mode}
+            for folder, mode in ((homes, "rw"), (slots, "ro"), (sockets, "rw"))
+        },
+    }
+    # as a warm server's: the engine's own seccomp and AppArmor, and a person's limits
+    waits = {
+        "entrypoint": ["python", "-c", WAITS],
+        "user": "1000:1000",
+        "tmpfs": {"/run": "rw,nosuid,nodev,noexec,mode=0755"},
+        "volumes": {str(slot): {"bind": "/run/madang", "mode": "ro"}},
+        "init": True,
+    }
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening,
+        part(engine, "hub", **how) as mounter,
+    ):
+        listening.bind(str(slot / "line"))
+        (slot / "line").chmod(0o666)
+        listening.listen()
+        listening.settimeout(60)
+        wait_for(lambda: "listening" in log_of(mounter), "the mounter", 60)
+        with part(engine, "lab", **waits), listening.accept()[0] as line:
+            _, (namespace, *_), _, _ = socket.recv_fds(line, 99, 1)
+
+            def seen() -> Any:
+                line.send(b"look")
+                return json.loads(line.recv(9999))
+
+            before = seen()
+            assert before["/run/madang"] == ["line"]
+            with pytest.raises(NotMountedError, match="the name of the home is not one"):
+                mount(sockets / "mounter.sock", "../kim", slot.name, namespace)
+            assert seen() == before
+            mount(sockets / "mounter.sock", "kim", slot.name, namespace)
+            assert seen() == {"/home/madang": ["of-kim"], "/run/madang": []}
+            assert str(home) not in Path("/proc/self/mountinfo").read_text()
+            with pytest.raises(NotMountedError, match="not that of the slot's container"):
+                mount(sockets / "mounter.sock", "kim", slot.name, namespace)
+            os.close(namespace)
+        mounter.stop(timeout=20)
+        mounter.reload()
+        assert mounter.attrs["State"]["ExitCode"] == 0
+        assert complaints(log_of(mounter)) == []
+    assert list(home.iterdir()) == [home / "of-kim"]
+
+
 @pytest.mark.parametrize(
     "command",
     [
         "python -m madang_hub --help",
         "python -m madang_hub.engine.gateway --help",
+        "python -m madang_hub.mounter --help",
         "jupyterhub --version",
     ],
 )

@@ -113,11 +113,7 @@ def noted(namespace):
     global inside
     enter(namespace)
     inside = True
-    try:
-        import wave
-        service.say("loaded")
-    except ImportError:
-        service.say("nothing can be loaded")
+    service.say(f"{len(sys.meta_path)} ways to load")
 
 def heard(event, arguments):
     if inside and event in ("open", "import", "compile", "exec"):
@@ -135,12 +131,9 @@ def test_it_loads_nothing_of_what_is_in_the_container(site: Site) -> None:
     with site.waiting() as (container, slot):
         site.claim(container, "kim", slot)
         site.refusal(container, "kim", slot)
-    assert site.log.count("nothing can be loaded\n") == 2
-    assert "loaded\n" not in site.log.replace("nothing can be loaded\n", "")
-    events = [line.split(" ", 1) for line in site.log.splitlines()]
-    opened = [e[1] for e in events if e[0] in ("open", "import", "compile", "exec")]
-    # the one import is this test's own; mountinfo is the mounter's
-    assert set(opened) == {"wave", "mountinfo"}
+    assert site.log.count("0 ways to load\n") == 2
+    words = ("open ", "import ", "compile ", "exec ")
+    assert [line for line in site.log.splitlines() if line.startswith(words)] == ["open mountinfo"]
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ class Site:
     def start(self, *before: str, program: Sequence[str] = ("-m", "madang_hub.mounter")) -> None:
         """Start the mounter and wait until it listens; ``before``: words of a command that runs it."""
         with (self.folder / "log").open("ab") as log:
+            before_it = self.log.count("listening\n")
             self.mounter = subprocess.Popen(
                 [
                     *(*before, sys.executable, *program),
@@ -69,11 +70,7 @@ class Site:
                 ],
                 stderr=log,
             )
-        wait_for(self.listens, "the mounter", 20)
-
-    def listens(self) -> bool:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-            return line.connect_ex(str(self.socket)) == 0
+        wait_for(lambda: self.log.count("listening\n") > before_it, "the mounter", 20)
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         self.mounter.send_signal(how)

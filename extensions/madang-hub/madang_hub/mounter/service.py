@@ -20,7 +20,7 @@ from madang_hub.mounter.work import Where, put
 WAITING = 128
 """Connections that may wait for their turn: a class that begins."""
 DESCRIPTORS = 4
-"""Descriptors that are looked at; one is right."""
+"""Descriptors that are taken at most, so that more than the one that is right are seen."""
 TOO_SLOW = f"it took longer than {LIMIT:.0f} seconds"
 
 
@@ -65,7 +65,7 @@ def receive(connection: socket.socket) -> tuple[Request, int]:
     for level, kind, data in more:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             found.frombytes(data[: len(data) - len(data) % found.itemsize])
-    if len(found) != 1 or flags & socket.MSG_CTRUNC:
+    if len(found) != 1:
         raise RefusedError("exactly one descriptor belongs to a request")
     return read(text), found[0]
 
