@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ import pytest
 from docker.models.containers import Container
 from support.deployment import wait_for
 
-from images.containers import CATALOG, Ended, complaints, log_of
+from images.containers import CATALOG, ROOT, Ended, complaints, log_of
 from madang_hub.mounter.client import NotMountedError, mount
+from madang_hub.settings import Settings
 from madang_hub.warm.names import slot_name
 
 pytestmark = [pytest.mark.images, pytest.mark.engine]
@@ -267,7 +269,7 @@ def test_mounter(engine: docker.DockerClient, tmp_path: Path) -> None:
         folder.mkdir(parents=True)
     (home / "of-kim").touch()
     os.chown(home, 1000, 1000)
-    how = {
+    how: dict[str, Any] = {
         "cap_add": ["SYS_ADMIN", "SYS_CHROOT"],
         "security_opt": ["no-new-privileges:true", "apparmor:unconfined"],
         "command": [
@@ -280,7 +282,7 @@ def test_mounter(engine: docker.DockerClient, tmp_path: Path) -> None:
         },
     }
     # as a warm server's: the engine's own seccomp and AppArmor, and a person's limits
-    waits = {
+    waits: dict[str, Any] = {
         "entrypoint": ["python", "-c", WAITS],
         "user": "1000:1000",
         "tmpfs": {"/run": "rw,nosuid,nodev,noexec,mode=0755"},
@@ -319,6 +321,44 @@ def test_mounter(engine: docker.DockerClient, tmp_path: Path) -> None:
         assert mounter.attrs["State"]["ExitCode"] == 0
         assert complaints(log_of(mounter)) == []
     assert list(home.iterdir()) == [home / "of-kim"]
+
+
+def test_mounter_is_there_only_where_warm_servers_are_on(
+    engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    instance = f"t{secrets.token_hex(3)}"
+    for folder in ("homes", "run/warm", "run/mounter"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+
+    def there() -> list[Container]:
+        of_it = {"label": f"madang.stack={instance}"}
+        found: list[Container] = engine.containers.list(all=True, filters=of_it)
+        return found
+
+    def up(warm: str) -> list[Container]:
+        data = {"MADANG_DATA": str(tmp_path / "data"), "MADANG_INSTANCE": instance}
+        environ = {
+            **os.environ,
+            **Settings.load(tmp_path, {**data, "MADANG_WARM": warm}).environ(),
+            "MADANG_RELEASE": CATALOG.release,
+            "MADANG_ENGINE_SOCKET": os.devnull,
+            "COMPOSE_PROJECT_NAME": instance,
+        }
+        files = ["--file", str(ROOT / "docker-compose.yml"), "--env-file", os.devnull]
+        command = ["docker", "compose", *files, "up", "--detach", "--pull", "never", "mounter"]
+        subprocess.run(command, env=environ, capture_output=True, check=True)
+        return there()
+
+    try:
+        assert up("0") == []
+        (made,) = up("1")
+        wait_for(lambda: "listening" in log_of(made), "the mounter", 60)
+        added = made.attrs["HostConfig"]["CapAdd"]
+        assert {name.removeprefix("CAP_") for name in added} == {"SYS_ADMIN", "SYS_CHROOT"}
+        assert up("0") == [], "switched off, it must go"
+    finally:
+        for left in there():
+            left.remove(force=True)
 
 
 @pytest.mark.parametrize(

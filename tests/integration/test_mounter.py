@@ -264,8 +264,16 @@ def test_another_file_at_its_socket_is_left_alone(site: Site) -> None:
     site.start()
 
 
+SYS_CHROOT, SYS_ADMIN = 18, 21
+"""Capabilities by their numbers (capabilities(7))."""
+
+
 def test_it_is_small(site: Site) -> None:
     """It runs on every machine with warm servers, all the time."""
-    lines = Path(f"/proc/{site.mounter.pid}/smaps_rollup").read_text().splitlines()
+    process = Path("/proc") / str(site.mounter.pid)
+    status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+    assert int(status["CapEff"], 16) == 1 << SYS_ADMIN | 1 << SYS_CHROOT
+    assert status["NoNewPrivs"] == "1"
+    lines = (process / "smaps_rollup").read_text().splitlines()
     own = next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
     assert own < 16 * 1024, f"{own} KiB"

@@ -22,6 +22,11 @@ from support.deployment import wait_for
 from support.namespaces import USER, Maker, Waiting
 
 MOUNTS = Path("/proc/self/mountinfo")
+AS_IN_THE_STACK = (
+    *("setpriv", "--no-new-privs", "--inh-caps=-all"),
+    "--bounding-set=-all,+sys_admin,+sys_chroot",
+)
+"""What docker-compose.yml leaves it of root's rights."""
 
 
 @dataclass
@@ -64,7 +69,7 @@ class Site:
             before_it = self.log.count("listening\n")
             self.mounter = subprocess.Popen(
                 [
-                    *(*before, sys.executable, *program),
+                    *(*before, *AS_IN_THE_STACK, sys.executable, *program),
                     *("--homes", self.homes, "--slots", self.folder / "warm"),
                     *("--socket", self.socket),
                 ],

@@ -201,7 +201,7 @@ def test_it_sees_homes_slots_and_its_socket_where_they_are(
 
 
 def test_it_runs_only_where_warm_servers_are_on(stack: dict[str, Any], tmp_path: Path) -> None:
-    assert stack["mounter"]["scale"] == "${MADANG_WARM:?}"
+    assert stack["mounter"]["deploy"] == {"replicas": "${MADANG_WARM:?}"}
     for value in ("0", "1"):
         assert Settings.load(tmp_path, {"MADANG_WARM": value}).environ()["MADANG_WARM"] == value
 
