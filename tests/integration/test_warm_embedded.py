@@ -6,19 +6,15 @@ import json
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from conftest import missing
 from support.deployment import Deployment, kill, processes, wait_for
 from support.notebook import notebook
 from support.people import Person, newcomer
-
-from madang_lab.warm.claim import READ_AT_START
 
 CHOICE = {"environment": "lab", "size": "small"}
 
@@ -61,74 +57,6 @@ def tell():
         json.dump(found, file)
 atexit.register(tell)
 """
-
-PARENT = """
-import gc, json, os, sys
-
-home, read = os.environ["HOME"], set()
-
-class Noting(type(os.environ)):
-    def __getitem__(self, name):
-        read.add(os.fsdecode(name))
-        return super().__getitem__(name)
-
-os.environ.__class__ = os.environb.__class__ = Noting
-from madang_lab.warm import imports
-
-imports.everything()
-names = sorted(read)
-os.environ["HOME"] = "/home/of/somebody"
-imports.anew()
-gc.unfreeze()
-seen, found, around = {id(os.environ._data), id(globals())}, [], [sys.modules]
-while around:
-    one = around.pop()
-    if id(one) in seen:
-        continue
-    seen.add(id(one))
-    for other in gc.get_referents(one):
-        if not isinstance(other, (str, bytes)):
-            around.append(other)
-        elif home in os.fsdecode(other):
-            keys = [key for key in one if one[key] == other] if isinstance(one, dict) else []
-            found.append(keys[0] if keys else repr(one)[:300])
-print(json.dumps([names, found]))
-"""
-"""As a parent does it: which variables are read, and where the parent's home is kept in the end."""
-
-
-def test_a_parent_keeps_nothing_that_differs_from_person_to_person(root: Path) -> None:
-    python = root / "build" / "env" / "lab" / "bin" / "python"
-    if not python.exists():
-        missing("build/env/lab (run `scripts/madang environments`)")
-    config = str(root / "images" / "base" / "etc")
-    done = subprocess.run(
-        [str(python), "-c", PARENT],
-        env={"HOME": "/home/of/the/parent", "JUPYTER_CONFIG_PATH": config, "PATH": os.defpath},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    names, found = json.loads(done.stdout)
-    # a claim with another value of any of the others is refused
-    assert {name for name in names if not name.startswith(READ_AT_START)} == {
-        # what is kept of these is looked at below
-        "HOME",
-        "XDG_DATA_HOME",
-        # by functions that a server calls again, and by wsgiref, which copies all of them for CGI
-        "JUPYTER_CONFIG_DIR",
-        "JUPYTER_CONFIG_PATH",
-        "JUPYTER_NO_CONFIG",
-        "JUPYTER_PLATFORM_DIRS",
-        "JUPYTER_PREFER_ENV_PATH",
-        "JUPYTER_USE_PROGRAMDATA",
-        "PATH",
-        # whom a server's own messages to kernels come from, which nothing shows
-        "USER",
-    }
-    # Python's own packages of a person, which a virtual environment does not use, and that copy
-    assert sorted(found) == ["HOME", "USER_BASE", "USER_SITE", "userbase"]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from ast import literal_eval
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from conftest import missing
 from hypothesis import given
 from hypothesis import strategies as st
 from support.deployment import wait_for
+from support.warm import ENDS_WITH, facts_in, write_program
 
 from madang_hub.warm import counts
 from madang_hub.warm.claimed import (
@@ -91,37 +93,33 @@ def test_a_command_line_fills_its_room_and_no_more(arguments: list[str], room: i
     assert text.startswith(whole[: room - 1])
 
 
-# ---- both ends ----------------------------------------------------------------------------
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_command_line_is_shown_as_far_as_the_kernel_allows(allowed: bool) -> None:
+    code = (
+        "import sys; from pathlib import Path; from madang_lab.warm import title\n"
+        f"if not {allowed}: title._moved = lambda *_: False\n"
+        "title.show(['/p', *map(str, range(1000))], {'A': '가'}, 'named')\n"
+        "for name in ('cmdline', 'environ', 'comm'): print(ascii(Path('/proc/self', name).read_text()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT / "extensions" / "madang-lab"), "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    arguments, environ, name = map(literal_eval, done.stdout.splitlines())
+    assert name == "named\n"
+    whole = "\0".join(["/p", *map(str, range(1000))]) + "\0"
+    if allowed:
+        assert (arguments, environ) == (whole, "A=가\0")
+    else:
+        room = len(f"{sys.executable}\0-c\0{code}\0".encode())
+        assert arguments == whole[: room - 1] + "\0"
+        assert "LANG=C.UTF-8" in environ
 
-PROGRAM = """\
-import json, os, resource, signal, sys
-facts = {
-    "argv": sys.argv,
-    "orig_argv": sys.orig_argv,
-    "path": sys.path,
-    "environ": dict(os.environ),
-    "cwd": os.getcwd(),
-    "main": [__name__, __file__, sys.modules["__main__"].__dict__["facts_are_here"]],
-    "umask": [line for line in open("/proc/self/status") if line.startswith("Umask")],
-    "signals": [line for line in open("/proc/self/status") if line.startswith("Sig") and "SigQ" not in line],
-    "handlers": [str(signal.getsignal(n)) for n in (2, 15, 17)],
-    "limits": open("/proc/self/limits").read(),
-    "files": sorted(os.listdir("/proc/self/fd"))[:-1],
-    "open": [os.readlink(f"/proc/self/fd/{n}") for n in (0, 1, 2)],
-    "session": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
-    "policy": [os.sched_getscheduler(0), os.nice(0)],
-    "command": open("/proc/self/cmdline").read().rstrip("\\0").split("\\0"),
-    "name": open("/proc/self/comm").read(),
-    "account": [os.getresuid(), os.getresgid(), os.getgroups()],
-    "flags": str(sys.flags),
-}
-print("said on stderr", file=sys.stderr, flush=True)
-print(json.dumps(facts), flush=True)
-if "--stay" in sys.argv:
-    signal.pause()
-sys.exit(7)
-"""
-PROGRAM = PROGRAM.replace("import json", "facts_are_here = True\nimport json", 1)
+
+# ---- both ends ----------------------------------------------------------------------------
 
 
 class Site:
@@ -133,10 +131,7 @@ class Site:
         self.home = folder / "homes" / "김 민지"
         self.home.mkdir(parents=True)
         self.log = folder / "log"
-        self.program = folder / "bin" / "jupyterhub-singleuser"
-        self.program.parent.mkdir()
-        self.program.write_text(f"#!{sys.executable}\n{PROGRAM}")
-        self.program.chmod(0o755)
+        self.program = write_program(folder / "bin")
         self.parent: subprocess.Popen[bytes] | None = None
         self.base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
@@ -180,11 +175,7 @@ class Site:
 
     def facts(self) -> dict[str, Any]:
         """What the last program found about itself."""
-        wait_for(lambda: self.log.read_text().endswith("}\n"), "the program", 20)
-        said, facts = self.log.read_text().splitlines()
-        assert said == "said on stderr"
-        found: dict[str, Any] = json.loads(facts)
-        return found
+        return facts_in(self.log)
 
 
 @pytest.fixture
@@ -208,11 +199,10 @@ def ended(server: ClaimedServer) -> int:
 def test_a_claimed_server_is_what_a_cold_one_is(site: Site) -> None:
     wish = site.wish("--port=1", "two words", MADANG_LANG="en", MORE="가=나\n다")
     cold = site.cold(wish)
-    assert cold.wait(20) == 7
+    assert cold.wait(20) == ENDS_WITH
     expected = site.facts()
-    assert ended(site.warm(wish)) == 7
+    assert ended(site.warm(wish)) == ENDS_WITH
     found = site.facts()
-    # the arguments as ps shows them end where the parent's own did; here they have room
     assert found == expected
     assert found["session"] == [True, True]
     assert found["environ"]["MORE"] == "가=나\n다"
@@ -224,9 +214,9 @@ def test_the_c_locale_is_taken_over_as_python_does_it(site: Site) -> None:
     site.parent.wait()
     del site.base["LANG"]
     site.begin()
-    assert site.cold(site.wish()).wait(20) == 7
+    assert site.cold(site.wish()).wait(20) == ENDS_WITH
     expected = site.facts()
-    assert ended(site.warm()) == 7
+    assert ended(site.warm()) == ENDS_WITH
     assert site.facts() == expected
     assert expected["environ"]["LC_CTYPE"] == "C.UTF-8"
 
@@ -234,7 +224,7 @@ def test_the_c_locale_is_taken_over_as_python_does_it(site: Site) -> None:
 def test_a_start_script_that_changes_everything_is_followed(site: Site, tmp_path: Path) -> None:
     rescue = str(ROOT / "images" / "rescue" / "madang-start")
     wish = replace(site.wish("--x", TMPDIR=str(tmp_path), JUPYTER_RUNTIME_DIR="/r"), start=rescue)
-    assert ended(site.warm(wish)) == 7
+    assert ended(site.warm(wish)) == ENDS_WITH
     found = site.facts()
     assert found["environ"]["MADANG_HOME"] == str(site.home)
     assert found["environ"]["HOME"].startswith(f"{tmp_path}/madang-rescue-")
@@ -305,7 +295,7 @@ def test_a_claim_that_does_not_fit_leaves_nothing(
     with pytest.raises(NotWarmError) as refused:
         site.warm(replace(site.wish(), **changed))
     assert refused.value.reason == reason
-    assert ended(site.warm()) == 7
+    assert ended(site.warm()) == ENDS_WITH
 
 
 def test_a_claim_that_is_given_up_leaves_no_server(site: Site) -> None:

@@ -13,13 +13,18 @@ A claim is one JSON object in one packet, with three open files beside it (stdin
 The answer is ``{"pid": …}`` or ``{"refused": "<why>"}``. The server goes on only after the word :data:`GO`,
 so that a claim that the Hub gave up never leaves a second server behind. ``{"status": …}`` follows when the
 server has ended: its exit status, negative for a signal, as :class:`subprocess.Popen` has it.
+
+A claim of a container has ``command`` and ``environ`` only: what differs from the variables that its image, its
+name and so on gave it already. The answer is ``{"taken": 1}`` or ``{"refused": "<why>"}``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 GO = b"go"
 LIMIT = 1 << 20
@@ -28,6 +33,7 @@ LIMIT = 1 << 20
 READ_AT_START = (
     "AIOHTTP_",
     "ANDROID_DATA",
+    "CRYPTOGRAPHY_",
     "FROZENLIST_",
     "GATEWAY_",
     "GLIBC_TUNABLES",
@@ -46,12 +52,14 @@ READ_AT_START = (
     "LD_",
     "MALLOC_",
     "MULTIDICT_",
+    "OPENSSL_",
     "PROMETHEUS_",
     "PROPCACHE_",
     "PSUTIL_",
     "PYTHON",
     "PYZMQ_",
     "SSLKEYLOGFILE",
+    "SSL_CERT_",
     "TERM",
     "TORNADO_",
     "TRAITLETS_",
@@ -86,24 +94,67 @@ def read(packet: bytes, version: str, own: Mapping[str, str]) -> Claim:
     Raises:
         ClaimError: it is no claim, is for another version, or needs other variables at the start.
     """
-    try:
+    with _understood():
         told = json.loads(packet)
         wanted = str(told["version"])
-        found = Claim(
-            start=str(told["start"]),
-            command=tuple(map(str, told["command"])),
-            environ={str(name): str(value) for name, value in told["environ"].items()},
-            cwd=str(told["cwd"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ClaimError("malformed") from error
-    if not found.command:
-        raise ClaimError("malformed")
+        start, cwd = _texts(told["start"], told["cwd"])
+        found = Claim(start, _command(told), _environ(told), cwd)
     if wanted != version:
         raise ClaimError("version")
-    if differing(found.environ, own):
+    return _fitting(found, own)
+
+
+def read_in_container(packet: bytes, own: Mapping[str, str], start: str, cwd: str) -> Claim:
+    """The claim in ``packet`` for a container that was started with the variables ``own``.
+
+    ``start`` and ``cwd``: its start script, and the folder that it was started in.
+
+    Raises:
+        ClaimError: it is no claim, or needs other variables at the start.
+    """
+    with _understood():
+        told = json.loads(packet)
+        found = Claim(start, _command(told), {**own, **_environ(told)}, cwd)
+    return _fitting(found, own)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ClaimError("malformed") from error
+
+
+def _fitting(claim: Claim, own: Mapping[str, str]) -> Claim:
+    if differing(claim.environ, own):
         raise ClaimError("variables")
-    return found
+    return claim
+
+
+def _texts(*given: Any) -> tuple[str, ...]:
+    """What the system takes as arguments, paths and variables."""
+    if None in given:
+        raise ValueError("nothing is no text")
+    texts = tuple(map(str, given))
+    for text in texts:
+        if "\0" in text:
+            raise ValueError("a text of the system has no zero byte")
+        text.encode("utf-8", "surrogateescape")
+    return texts
+
+
+def _command(told: dict[str, Any]) -> tuple[str, ...]:
+    if not isinstance(told["command"], list) or not told["command"]:
+        raise ValueError("a command is a program and its arguments")
+    return _texts(*told["command"])
+
+
+def _environ(told: dict[str, Any]) -> dict[str, str]:
+    names, values = _texts(*told["environ"]), _texts(*told["environ"].values())
+    if any(not name or "=" in name for name in names):
+        raise ValueError("no name of a variable")
+    return dict(zip(names, values, strict=True))
 
 
 def differing(wanted: Mapping[str, str], own: Mapping[str, str]) -> list[str]:

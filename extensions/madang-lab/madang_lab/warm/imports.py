@@ -1,9 +1,10 @@
-"""What a warm parent imports: what a user server imports until its page is open, and nothing that runs.
+"""What is imported ahead: what a user server imports until its page is open, and nothing that runs.
 
-Some modules keep what they read of the variables when they are imported: whose home it is, or below which
-address the server is. In a parent that would be the parent's, for everybody. So ``jupyterhub.singleuser``,
-``jupyterhub.services.auth`` and ``jupyterlab`` are the server's own to import (only what they need is here),
-and :func:`anew` reads the rest again. ``tests/integration/test_warm_embedded.py`` looks for others.
+Some modules keep what they read of the variables, of the home or of the network when they are imported: whose
+home it is, or below which address the server is. Before a claim that would be the same for everybody, or
+nothing: while a container waits its home is empty, and it has no network. So ``jupyterhub.singleuser`` and
+``jupyterhub.services.auth`` are the server's own to import (only what they need is here), and :func:`anew`
+reads the rest again. ``tests/integration/test_warm_imports.py`` looks for others.
 
 Numpy, pandas and matplotlib are not among it: they are a kernel's, and a kernel is a process of its own.
 """
@@ -19,19 +20,11 @@ SERVER = (
     "jupyter_server.base.handlers",
     # what jupyterhub.singleuser needs
     "jupyterhub.handlers",
+    "jupyterhub.log",
     "jupyterhub.user",
-    # what jupyterlab needs
-    "async_lru",
-    "httpx",
-    "jupyter_builder.jlpm",
-    "jupyter_builder.jupyterlab_semver",
-    "jupyterlab_server.handlers",
-    "jupyterlab_server.process",
-    "jupyterlab_server.translations_handler",
-    "notebook_shim.shim",
-    "packaging.specifiers",
-    "tarfile",
-    "xmlrpc.client",
+    "unittest.mock",
+    # the application of the extension jupyterlab
+    "jupyterlab.labapp",
     # chosen by name, or when they are first needed
     "IPython",
     "anyio._backends._asyncio",
@@ -39,6 +32,7 @@ SERVER = (
     "jinja2.ext",
     "jupyter_client.asynchronous",
     "jupyter_client.provisioning.local_provisioner",
+    "jupyter_core.migrate",
     "jupyter_server.services.contents.largefilemanager",
     "jupyter_server.services.kernels.connection.channels",
     "madang_lab.authorizer",
@@ -58,11 +52,16 @@ it changes the handlers of Jupyter Server for good.
 """
 
 
-THE_SERVERS_OWN = ("jupyterlab",)
-"""Extensions that are not imported ahead."""
+ANEW = (
+    "send2trash.plat_other",
+    "urllib3.util.connection",
+    "jupyterlab.extensions.pypi",
+    "jupyterlab.labapp",
+)
+"""Modules that keep where the home is, which proxies there are, or whether the network has IPv6.
 
-ANEW = ("send2trash.plat_other",)
-"""Modules of functions alone that keep where the home is; Jupyter Server's contents cannot do without."""
+What others took from the first three looks that up in the module itself; from the last nobody takes anything.
+"""
 
 
 def enabled() -> list[str]:
@@ -72,7 +71,7 @@ def enabled() -> list[str]:
 
     manager = ExtensionConfigManager(read_config_path=jupyter_config_path())
     found = manager.get_jpserver_extensions()
-    return sorted(name for name, on in found.items() if on and name not in THE_SERVERS_OWN)
+    return sorted(name for name, on in found.items() if on)
 
 
 def services() -> list[str]:
@@ -95,7 +94,11 @@ def everything() -> None:
 
 
 def anew() -> None:
-    """In a child that has its person's variables: read them again where they are kept."""
+    """Where the person's variables, home and network are there: read again what is kept of them."""
     for name in ANEW:
         if name in sys.modules:
-            importlib.reload(sys.modules[name])
+            try:
+                importlib.reload(sys.modules[name])
+            except Exception:  # whatever a person's own settings lead to
+                # the server meets it when it imports this itself, as one that was started cold
+                del sys.modules[name]

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from madang_lab.warm import becoming, imports
+from madang_lab.warm import becoming, imports, process
 from madang_lab.warm.claim import GO, LIMIT, Claim, ClaimError, read
 
 SOCKET = "socket"
@@ -34,9 +34,8 @@ class Waiting:
 
     def __init__(self, folder: Path, version: str) -> None:
         self.folder, self.version = folder, version
-        self.started = _started_with()
+        self.started = process.started_with()
         self.added = becoming.coerced(self.started, os.environ)
-        self.stand_in = becoming.write_stand_in(folder)
         self._running: dict[int, socket.socket] = {}
         self._policy = os.sched_getscheduler(0)
         self._wake, self._woken = socket.socketpair()
@@ -169,25 +168,16 @@ def _account_of(line: socket.socket) -> int:
     return int(struct.unpack("3i", told)[1])
 
 
-def _started_with() -> dict[str, str]:
-    """The variables that this process was started with, before Python added any."""
-    pairs = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-
-
 def run(folder: Path, version: str, prepare: Callable[[], None]) -> None:
     """``prepare``, then wait. Returns in the parent; a child ends with the server that it became."""
     began = time.monotonic()
-    policy = os.sched_getscheduler(0)
-    # people's work comes first; `nice` could not be taken back by an ordinary account
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    prepare()
-    os.sched_setscheduler(0, policy, os.sched_param(0))
+    with process.behind_others():
+        prepare()
     waiting = Waiting(folder, version)
     print(f"warm after {time.monotonic() - began:.1f} s", flush=True)
     claim = waiting.wait()
     if claim is not None:
-        becoming.become(claim, waiting.stand_in, waiting.added)
+        becoming.become(claim, waiting.added)
 
 
 def main() -> None:

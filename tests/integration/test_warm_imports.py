@@ -1,0 +1,162 @@
+"""What is imported ahead of a claim keeps nothing that differs from person to person."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import missing
+
+from madang_lab.warm.claim import READ_AT_START
+
+VARIABLES = """
+import gc, json, os, sys
+
+home, read = os.environ["HOME"], set()
+
+class Noting(type(os.environ)):
+    def __getitem__(self, name):
+        read.add(os.fsdecode(name))
+        return super().__getitem__(name)
+
+os.environ.__class__ = os.environb.__class__ = Noting
+from madang_lab.warm import imports
+
+imports.everything()
+names = sorted(read)
+os.environ["HOME"] = "/home/of/somebody"
+imports.anew()
+gc.unfreeze()
+seen, found, around = {id(os.environ._data), id(globals())}, [], [sys.modules]
+while around:
+    one = around.pop()
+    if id(one) in seen:
+        continue
+    seen.add(id(one))
+    for other in gc.get_referents(one):
+        if not isinstance(other, (str, bytes)):
+            around.append(other)
+        elif home in os.fsdecode(other):
+            keys = [key for key in one if one[key] == other] if isinstance(one, dict) else []
+            found.append(keys[0] if keys else repr(one)[:300])
+print(json.dumps([names, found]))
+"""
+"""As a parent does it: which variables are read, and where the parent's home is kept in the end."""
+
+LOOKS = """
+import json, os, sys, threading
+
+home, looked = os.environ["HOME"], set()
+THROUGH = (
+    "os", "posixpath", "genericpath", "pathlib", "glob", "importlib", "_frozen_importlib", "json", "socket",
+    "jupyter_core.paths", "__main__",
+)
+
+def note(what):
+    # which module it is that looks, not the one by which it does
+    frame = sys._getframe(2)
+    while frame.f_globals["__name__"].startswith(THROUGH):
+        frame = frame.f_back
+    looked.add((what, frame.f_globals["__name__"]))
+
+def noting(name):
+    real = getattr(os, name)
+    def function(path=".", *more, **options):
+        if not isinstance(path, int) and os.fsdecode(os.fspath(path)).startswith(home):
+            note("home")
+        return real(path, *more, **options)
+    setattr(os, name, function)
+
+for name in ("stat", "lstat", "readlink", "scandir", "listdir", "access", "mkdir"):
+    noting(name)
+
+def hook(event, given):
+    if event.startswith(("socket.", "subprocess.", "os.fork", "os.posix_spawn", "os.system", "os.exec")):
+        note(event)
+    elif event == "open" and isinstance(given[0], (str, bytes)):
+        path = os.fsdecode(given[0])
+        if path.startswith((home, "/etc/")):
+            note("home" if path.startswith(home) else path)
+
+sys.addaudithook(hook)
+from madang_lab.warm import imports
+
+imports.everything()
+print(json.dumps([sorted(looked), threading.active_count(), len(os.listdir("/proc/self/task"))]))
+"""
+"""Which modules look into the home or at the network when they are imported, and what runs."""
+
+
+def told(root: Path, name: str, code: str) -> Any:
+    """What ``code`` prints in the environment ``name``, as before a claim."""
+    programs = root / "build" / "env" / name / "bin"
+    if not programs.exists():
+        missing(f"build/env/{name} (run `scripts/madang environments`)")
+    done = subprocess.run(
+        [str(programs / "python"), "-c", code],
+        env={
+            "HOME": "/home/of/the/parent",
+            "JUPYTER_CONFIG_PATH": str(root / "images" / "base" / "etc"),
+            # as in an image: no Node, which JupyterLab would ask something
+            "PATH": str(programs),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("environment", ["lab", "rescue"])
+def test_no_variable_is_kept_that_differs_from_person_to_person(
+    root: Path, environment: str
+) -> None:
+    names, found = told(root, environment, VARIABLES)
+    # a claim with another value of any of the others is refused
+    assert {name for name in names if not name.startswith(READ_AT_START)} == {
+        # what is kept of these is looked at below
+        "HOME",
+        "XDG_DATA_HOME",
+        # read again after the claim (imports.ANEW)
+        "ALL_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "https_proxy",
+        "http_proxy",
+        "JUPYTERLAB_DIR",
+        "JUPYTERLAB_SETTINGS_DIR",
+        "JUPYTERLAB_WORKSPACES_DIR",
+        # by functions that a server calls again, and by wsgiref, which copies all of them for CGI
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_CONFIG_PATH",
+        "JUPYTER_NO_CONFIG",
+        "JUPYTER_PLATFORM_DIRS",
+        "JUPYTER_PREFER_ENV_PATH",
+        "JUPYTER_USE_PROGRAMDATA",
+        "PATH",
+        # whom a server's own messages to kernels come from, which nothing shows
+        "USER",
+    }
+    # Python's own packages of a person, which a virtual environment does not use, and that copy
+    assert sorted(found) == ["HOME", "USER_BASE", "USER_SITE", "userbase"]
+
+
+@pytest.mark.parametrize("environment", ["lab", "rescue"])
+def test_nothing_is_kept_of_the_home_or_the_network(root: Path, environment: str) -> None:
+    looked, threads, tasks = told(root, environment, LOOKS)
+    assert {tuple(one) for one in looked} == {
+        # where the configuration is, to find the extensions: a server looks again
+        ("home", "madang_lab.warm.imports"),
+        ("home", "jupyter_server.config_manager"),
+        # asked once more after the claim (imports.ANEW), by jupyterlab.labapp and urllib3.util.connection
+        ("home", "jupyterlab.commands"),
+        ("home", "jupyterlab_server.config"),
+        ("socket.__new__", "urllib3.util.connection"),
+        ("socket.bind", "urllib3.util.connection"),
+        ("/etc/mime.types", "mimetypes"),
+    }
+    assert (threads, tasks) == (1, 1)
