@@ -331,8 +331,8 @@ def test_mounter_is_there_only_where_warm_servers_are_on(
         (tmp_path / "data" / folder).mkdir(parents=True)
 
     def there() -> list[Container]:
-        of_it = {"label": f"madang.stack={instance}"}
-        found: list[Container] = engine.containers.list(all=True, filters=of_it)
+        label = f"madang.stack={instance}"
+        found: list[Container] = engine.containers.list(all=True, filters={"label": label})
         return found
 
     def up(warm: str) -> list[Container]:

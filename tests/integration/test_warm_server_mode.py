@@ -198,7 +198,7 @@ def test_a_claimed_container_is_what_a_new_one_is(stack: Stack, hana: Person) ->
             )
         }
         assert hana.run("open('kept.txt', 'a').write('x'); print(open('kept.txt').read())").strip()
-        assert "JupyterLab" in container.logs().decode()
+        assert b"JupyterLab" in b"".join(container.logs(stream=True))
         hana.stop()
         assert f"{stack.instance}-user-hana" not in {c.name for c in stack.containers("user-")}
     network = [f["environ"].pop("JUPYTERHUB_SERVICE_URL") for f in found.values()]
@@ -269,9 +269,9 @@ def test_the_gateway_gives_nobody_a_second_one(stack: Stack, hana: Person) -> No
     client = docker.APIClient(base_url=f"unix://{socket}", version="auto")
     try:
         with pytest.raises(APIError, match="403"):
-            client.rename(container.id, f"{stack.instance}-user-other")
+            client.rename(str(container.id), f"{stack.instance}-user-other")
         with pytest.raises(APIError, match="403"):
-            client.connect_container_to_network(container.id, f"{stack.instance}-u-0")
+            client.connect_container_to_network(str(container.id), f"{stack.instance}-u-0")
     finally:
         client.close()
     hana.stop()
