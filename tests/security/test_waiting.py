@@ -83,6 +83,12 @@ def stranger(machine: Machine) -> Iterator[str]:
     machine.direct.remove_container(made["Id"], force=True)
 
 
+@pytest.fixture(scope="module")
+def cold(machine: Machine) -> Server:
+    """A person's server that was made as such (the attacks of other tests have ended other ones)."""
+    return machine.start("cold")
+
+
 def interfaces(server: Server) -> set[str]:
     return set(server.inside("ls /sys/class/net").split())
 
@@ -122,7 +128,7 @@ def test_it_has_no_network_no_home_and_no_secret_while_it_waits(
 
 
 def test_it_becomes_somebodys_and_is_as_a_cold_one_then(
-    machine: Machine, waits: Server, alice: Server
+    machine: Machine, waits: Server, cold: Server
 ) -> None:
     name, gate = f"{machine.instance}-user-warmly", machine.gate
     with ThreadPoolExecutor() as pool:  # side by side, as a claim does it
@@ -139,20 +145,20 @@ def test_it_becomes_somebodys_and_is_as_a_cold_one_then(
             call.result()
     assert name_of(gate, waits.identity) == name
     assert ends_of(gate, name) == {waits.plan.name}
-    assert interfaces(waits) == interfaces(alice) == {"lo", "eth0"}
+    assert interfaces(waits) == interfaces(cold) == {"lo", "eth0"}
     assert str(waits.plan.address) in waits.inside("cat /proc/net/fib_trie")
     assert waits.inside("getent hosts hub.madang").split()[0] == str(waits.plan.gateway)
     look = "grep ^nameserver /etc/resolv.conf"
-    assert waits.inside(look) == alice.inside(look) != ""
+    assert waits.inside(look) == cold.inside(look) != ""
     # the guard's rules are those of its bridge
     assert waits.reaches(str(waits.plan.gateway), machine.port)
-    with listener() as other:
-        assert not waits.reaches(str(waits.plan.gateway), other)
-    warm, cold = (machine.direct.inspect_container(s.identity) for s in (waits, alice))
+    with listener() as port:
+        assert not waits.reaches(str(waits.plan.gateway), port)
+    one, other = (machine.direct.inspect_container(s.identity) for s in (waits, cold))
     for differs in ("Binds", "NetworkMode", "ExtraHosts"):
-        del warm["HostConfig"][differs], cold["HostConfig"][differs]
-    assert warm["HostConfig"] == cold["HostConfig"]
-    assert warm["Config"]["User"] == cold["Config"]["User"]
+        del one["HostConfig"][differs], other["HostConfig"][differs]
+    assert one["HostConfig"] == other["HostConfig"]
+    assert one["Config"]["User"] == other["Config"]["User"]
     gate.logs(name)
     gate.kill(name)
     assert gate.wait(name, timeout=30)["StatusCode"] == 137
@@ -196,7 +202,7 @@ def test_no_other_order(machine: Machine, made: Server) -> None:
     assert made.running
 
 
-def test_no_other_subject(machine: Machine, waits: Server, alice: Server, stranger: str) -> None:
+def test_no_other_subject(machine: Machine, waits: Server, cold: Server, stranger: str) -> None:
     gate = machine.gate
     connect, leave = gate.connect_container_to_network, gate.disconnect_container_from_network
     own: Any = {"ipv4_address": str(waits.plan.address)}
@@ -212,19 +218,17 @@ def test_no_other_subject(machine: Machine, waits: Server, alice: Server, strang
     after = machine.direct.inspect_container(stranger)
     for part in ("Name", "State", "NetworkSettings"):
         assert after[part] == before[part]
-    assert "not made to wait" in refused(gate.rename, alice.identity, name)
-    assert "not made to wait" in refused(connect, alice.identity, waits.plan.name, **own)
+    assert "not made to wait" in refused(gate.rename, cold.identity, name)
+    assert "not made to wait" in refused(connect, cold.identity, waits.plan.name, **own)
     for network in ("bridge", "host", "none"):
         assert "not a user server" in refused(connect, waits.identity, network, **own)
-    other: Any = {"ipv4_address": str(alice.plan.address)}
+    other: Any = {"ipv4_address": str(cold.plan.address)}
     for address in (own, other):
-        assert "not this container's" in refused(
-            connect, waits.identity, alice.plan.name, **address
-        )
-    refused(leave, alice.identity, alice.plan.name)
+        assert "not this container's" in refused(connect, waits.identity, cold.plan.name, **address)
+    refused(leave, cold.identity, cold.plan.name)
     refused(leave, waits.identity, "none", force=True)
     assert ends_of(machine.direct, waits.identity) == set()
-    assert ends_of(machine.direct, alice.identity) == {alice.plan.name}
+    assert ends_of(machine.direct, cold.identity) == {cold.plan.name}
 
 
 @pytest.mark.parametrize(
