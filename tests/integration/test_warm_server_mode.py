@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from typing import Any
 
 import docker
@@ -18,10 +19,13 @@ from support.deployment import Deployment, wait_for
 from support.notebook import notebook
 from support.people import Person, newcomer
 
+from madang_hub.isolation import networks
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 CHOICE = {"environment": "lab", "size": "small"}
 BASE = 2
+NETWORK = "10.236.0.0/24"
 
 FACTS = """
 import json, os, platform, resource, signal, sys, locale, socket, tempfile
@@ -123,7 +127,7 @@ def stack(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
     deployment = Deployment(
         "server",
         tmp_path_factory.mktemp("warm") / "data",
-        network="10.236.0.0/24",
+        network=NETWORK,
         extra={"MADANG_WARM": "1", "MADANG_WARM_BASE": str(BASE)},
     )
     try:
@@ -198,7 +202,8 @@ def test_a_claimed_container_is_what_a_new_one_is(stack: Stack, hana: Person) ->
             )
         }
         assert hana.run("open('kept.txt', 'a').write('x'); print(open('kept.txt').read())").strip()
-        assert b"JupyterLab" in b"".join(container.logs(stream=True))
+        logs = b"".join(container.logs(stream=True, follow=False))
+        assert b"JupyterLab" in logs
         hana.stop()
         assert f"{stack.instance}-user-hana" not in {c.name for c in stack.containers("user-")}
     network = [f["environ"].pop("JUPYTERHUB_SERVICE_URL") for f in found.values()]
@@ -270,8 +275,16 @@ def test_the_gateway_gives_nobody_a_second_one(stack: Stack, hana: Person) -> No
     try:
         with pytest.raises(APIError, match="403"):
             client.rename(str(container.id), f"{stack.instance}-user-other")
-        with pytest.raises(APIError, match="403"):
-            client.connect_container_to_network(str(container.id), f"{stack.instance}-u-0")
+        plan = networks.plan(
+            IPv4Network(NETWORK), int(container.labels["madang.network"]), instance=stack.instance
+        )
+        for index in (plan.index, plan.index + 1):
+            with pytest.raises(APIError, match="in a network already|No such network|not found"):
+                client.connect_container_to_network(
+                    str(container.id),
+                    networks.plan(IPv4Network(NETWORK), index, instance=stack.instance).name,
+                    ipv4_address=str(plan.address),
+                )
     finally:
         client.close()
     hana.stop()
