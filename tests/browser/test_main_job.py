@@ -61,7 +61,7 @@ def run_all(visitor: Visitor) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("language", ["ko", pytest.param("en", marks=pytest.mark.long)])
 def test_a_first_day(server_mode: Deployment, visit: Visit, language: Language) -> None:
     name, other = NAMES[language]
     person = visit(server_mode, name, language)

@@ -353,6 +353,17 @@ async def test_the_rescue_never_waits(world: World) -> None:
     assert "rescue/small" not in world.pool._kinds
 
 
+def test_what_an_earlier_hub_left_of_slots_goes(tmp_path: Path) -> None:
+    for name in ("0123456789abcdef", "fedcba9876543210", "0000000000000000", "lab"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "line").touch()
+    (tmp_path / "0000000000000000" / "what").touch()
+    lines.sweep(tmp_path, {"fedcba9876543210"})
+    left = ["0000000000000000", "fedcba9876543210", "lab"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == left
+    assert (tmp_path / "0000000000000000" / "what").exists()
+
+
 async def test_the_end_of_the_hub_removes_all(world: World) -> None:
     running = asyncio.create_task(world.pool.run())
     await until(lambda: any(s.ready for s in world.pool._servers.values()))

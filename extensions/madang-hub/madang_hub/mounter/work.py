@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,3 +105,6 @@ def put(request: Request, namespace: int, where: Where) -> None:
         kernel.take_away(name)
     with _step("the home cannot be mounted"):
         kernel.attach(tree, place)
+    # an empty folder, where a container that did not wait has none; nothing depends on it
+    with suppress(OSError):
+        os.rmdir(name)  # noqa: PTH106  # below the working folder

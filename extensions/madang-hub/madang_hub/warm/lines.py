@@ -12,13 +12,13 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from madang_hub.homes import USER_UID
 from madang_hub.warm.claimed import NotWarmError
-from madang_hub.warm.names import LINE
+from madang_hub.warm.names import LINE, SLOT
 
 LIMIT = 4096
 """Bytes of the longest answer."""
@@ -122,6 +122,15 @@ class Line:
         with suppress(OSError):
             (self.folder / LINE).unlink(missing_ok=True)
             self.folder.rmdir()
+
+
+def sweep(slots: Path, known: Collection[str]) -> None:
+    """Remove what a Hub that ended left of slots that nobody knows: a socket and an empty folder, no more."""
+    for folder in slots.iterdir():
+        if SLOT.fullmatch(folder.name) and folder.name not in known:
+            with suppress(OSError):
+                (folder / LINE).unlink(missing_ok=True)
+                folder.rmdir()
 
 
 def _understood(packet: bytes) -> dict[str, object]:

@@ -24,7 +24,7 @@ from madang_hub.catalog import Catalog, Choice
 from madang_hub.isolation.networks import NetworkPlan, PoolExhausted
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.mounter.client import mount
-from madang_hub.warm import counts, pool
+from madang_hub.warm import counts, lines, pool
 from madang_hub.warm.claimed import NotWarmError
 from madang_hub.warm.containers import Containers
 from madang_hub.warm.lines import Line
@@ -206,7 +206,9 @@ class WarmServers:
         try:
             while True:
                 try:
-                    await self._engine.clear(self._networks, {*self._servers, *self._in_claim})
+                    known = {*self._servers, *self._in_claim}
+                    await self._engine.clear(self._networks, known)
+                    lines.sweep(self._slots, known)
                     await self.look()
                 except (DockerException, EngineGone, OSError) as error:
                     log.warning("Warm servers: %s", error)
