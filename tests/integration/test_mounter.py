@@ -32,7 +32,7 @@ def test_a_home_comes_into_the_container_that_waits_and_nowhere_else(site: Site)
         site.claim(first, "kim", one)
         seen = first.look()
         assert seen["home"] == ["of-kim"]
-        assert seen["slot"] == [], "the line's place is still there"
+        assert seen["slot"] is None, "the line's place is still there"
         places = [place for _, place in seen["mounts"]]
         assert places.count("/home/madang") == 1
         assert "/run/madang" not in places
@@ -164,7 +164,7 @@ def test_who_does_not_wait_for_the_answer(site: Site) -> None:
             request = rules.packet(rules.Request("kim", slot))
             socket.send_fds(hasty, [request], [container.namespace])
         wait_for(lambda: container.look()["home"] == ["of-kim"], "the home", 10)
-        assert "not that of the slot's container" in site.refusal(container, "james", slot)
+        assert "no place for a home and a line" in site.refusal(container, "james", slot)
         assert container.look()["home"] == ["of-kim"]
     assert "Traceback" not in site.log
 

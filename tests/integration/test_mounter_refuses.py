@@ -151,7 +151,7 @@ def test_nobody_gets_a_second_home(site: Site) -> None:
     with site.waiting() as (container, slot):
         site.claim(container, "kim", slot)
         for name in ("james", "kim"):
-            assert "not that of the slot's container" in site.refusal(container, name, slot)
+            assert "no place for a home and a line" in site.refusal(container, name, slot)
         assert container.look()["home"] == ["of-kim"]
 
 

@@ -161,7 +161,7 @@ def _wait(line: socket.socket, watch: bool) -> None:
             seen.update(now)
             found = {
                 "home": _names("/home/madang"),
-                "slot": _names("/run/madang"),
+                "slot": _names("/run/madang") if Path("/run/madang").exists() else None,
                 "mounts": now,
                 "seen": sorted(seen),
             }

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pytest
 from docker.errors import APIError
+from sqlalchemy.exc import OperationalError
 
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.image_table import TABLE
@@ -25,7 +26,7 @@ from madang_hub.mounter.client import NotMountedError
 from madang_hub.warm import lines, servers
 from madang_hub.warm.claimed import NotWarmError
 from madang_hub.warm.containers import Containers, HasContainer
-from madang_hub.warm.pool import Machine, Meeting
+from madang_hub.warm.pool import Machine, Meeting, Plan
 from madang_hub.warm.servers import Outside, WarmServers
 
 GIB = 2**30
@@ -351,6 +352,30 @@ async def test_the_rescue_never_waits(world: World) -> None:
     world.meetings.append(Meeting("rescue/small", datetime.now(UTC), 12))
     await world.pool.look()
     assert "rescue/small" not in world.pool._kinds
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("select", {}, Exception("gone")), APIError("no engine")]
+)
+async def test_a_look_that_fails_is_not_the_last(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    look, failed = world.pool.look, asyncio.Event()
+
+    async def fails_once() -> Plan:
+        if not failed.is_set():
+            failed.set()
+            raise error
+        return await look()
+
+    monkeypatch.setattr(servers, "EVERY", 0)
+    monkeypatch.setattr(world.pool, "look", fails_once)
+    running = asyncio.create_task(world.pool.run())
+    await until(lambda: any(s.ready for s in world.pool._servers.values()))
+    assert failed.is_set()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 def test_what_an_earlier_hub_left_of_slots_goes(tmp_path: Path) -> None:

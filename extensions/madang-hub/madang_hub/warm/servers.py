@@ -19,6 +19,7 @@ from typing import Any
 
 from docker.errors import DockerException
 from requests.exceptions import ConnectionError as EngineGone
+from sqlalchemy.exc import SQLAlchemyError
 
 from madang_hub.catalog import Catalog, Choice
 from madang_hub.isolation.networks import NetworkPlan, PoolExhausted
@@ -210,8 +211,9 @@ class WarmServers:
                     await self._engine.clear(self._networks, known)
                     lines.sweep(self._slots, known)
                     await self.look()
-                except (DockerException, EngineGone, OSError) as error:
-                    log.warning("Warm servers: %s", error)
+                except (DockerException, EngineGone, SQLAlchemyError, OSError) as error:
+                    # engine or database are away; the next look may find them
+                    log.warning("Warm servers: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(EVERY)
         finally:
             gone = [*self._servers.values()]
