@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from madang_hub.shelf import carried_site
 from madang_hub.shelf.installed import Installed
 from madang_hub.shelf.publish import publish
 from madang_hub.shelf.versions import install
+from madang_hub.warm import names
 
 SERVICE_UID = 990
 """The account of proxy, database and tracking server inside their images."""
@@ -183,6 +185,8 @@ class Stack:
         machine = accelerator_part.look(named or cdi_folders(self._facts), self._root)
         content = accelerator_part.compose_file(machine, self.places.settings.environ())
         accelerator_part.write(self._of_this_machine, content)
+        if not self.places.settings.warm:
+            self._remove_waiting()
         self.compose("up", "--detach", "--remove-orphans", "--pull", "never")
         base = f"http://127.0.0.1:{self.places.settings.port}"
 
@@ -241,6 +245,14 @@ class Stack:
             except APIError as error:
                 raise ServerError(f"network {network.name} cannot be removed: {error}") from error
         return bool(servers or parts)
+
+    def _remove_waiting(self) -> None:
+        """Remove what waits since warm servers were on; the Hub does not look for it any more."""
+        start = names.prefix(self.places.settings.instance)
+        for container in self._servers():
+            if str(container.name).startswith(start):
+                with suppress(NotFound):
+                    container.remove(force=True)
 
     def _servers(self) -> list[Container]:
         label = f"madang.instance={self.places.settings.instance}"
