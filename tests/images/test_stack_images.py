@@ -15,6 +15,7 @@ from typing import Any
 
 import docker
 import pytest
+from conftest import missing
 from docker.models.containers import Container
 from support.deployment import wait_for
 
@@ -262,7 +263,7 @@ while line.recv(9):
 
 def test_mounter(engine: docker.DockerClient, tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("a home of another account is needed, which only root can make")
+        missing("root, who alone can make a home of another account,")
     homes, slots, sockets = (tmp_path / name for name in ("homes", "warm", "mounter"))
     slot = slots / slot_name()
     home = homes / "kim"

@@ -278,6 +278,26 @@ async def test_a_start_that_is_given_up_leaves_nothing(world: World) -> None:
     assert not world.engine.told
 
 
+async def test_one_in_the_middle_of_a_claim_is_not_taken_for_a_leftover(world: World) -> None:
+    await world.filled(5)
+    go = asyncio.Event()
+
+    async def later() -> tuple[list[str], dict[str, str]]:
+        await go.wait()
+        return COMMAND, {}
+
+    start = asyncio.create_task(world.pool.claim(world.choice, "minji", "madang-user-minji", later))
+    await until(lambda: bool(world.homes))
+    running = asyncio.create_task(world.pool.run())
+    await until(lambda: bool(world.engine.cleared))
+    assert world.homes[0][1] in world.engine.cleared[0]
+    go.set()
+    await start
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_one_that_ended_is_not_claimed_and_goes(world: World) -> None:
     await world.filled(5)
     for end in world.engine.ends.values():

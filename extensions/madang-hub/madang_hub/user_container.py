@@ -40,7 +40,7 @@ def hostname(environment: Environment) -> str:
 
     Not the person's: one that was made ahead is nobody's yet.
     """
-    return environment.image[:40]
+    return environment.image[:63]
 
 
 def lease_labels(lent: Lent) -> dict[str, str]:
