@@ -12,6 +12,20 @@ from conftest import missing
 
 from madang_lab.warm.claim import READ_AT_START
 
+KERNEL_START = (
+    "DEBUGPY_",
+    "DEBUG_PYDEVD_",
+    "DISPLAY",
+    "GEVENT_",
+    "IPYTHONENABLE",
+    "JPY_INTERRUPT_EVENT",
+    "PATHS_FROM_ECLIPSE_TO_PYTHON",
+    "PYCHARM_",
+    "PYDEVD_",
+    "PYDEV_",
+)
+"""As in madang_lab/warm/provisioner.py, which only a server's environment can import."""
+
 VARIABLES = """
 import gc, json, os, sys
 
@@ -89,6 +103,8 @@ print(json.dumps([sorted(looked), threading.active_count(), len(os.listdir("/pro
 """
 """Which modules look into the home or at the network when they are imported, and what runs."""
 
+KERNEL = "imports.both(); imports.kernel()"
+
 
 def told(root: Path, name: str, code: str) -> Any:
     """What ``code`` prints in the environment ``name``, as before a claim."""
@@ -102,6 +118,8 @@ def told(root: Path, name: str, code: str) -> Any:
             "JUPYTER_CONFIG_PATH": str(root / "images" / "base" / "etc"),
             # as in an image: no Node, which JupyterLab would ask something
             "PATH": str(programs),
+            # pydevd says on stderr that Python has frozen modules, in every kernel
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         },
         capture_output=True,
         text=True,
@@ -143,6 +161,29 @@ def test_no_variable_is_kept_that_differs_from_person_to_person(
     }
     # Python's own packages of a person, which a virtual environment does not use, and that copy
     assert sorted(found) == ["HOME", "USER_BASE", "USER_SITE", "userbase"]
+
+
+def test_no_variable_is_kept_by_what_kernels_import(root: Path) -> None:
+    code = VARIABLES.replace("imports.everything()", KERNEL).replace("imports.anew()", "")
+    names, found = told(root, "lab", code)
+    assert {name for name in names if not name.startswith((*READ_AT_START, *KERNEL_START))} == {
+        # the same for everybody whom the process may get; PATH is read by functions, again each time
+        "HOME",
+        "JUPYTER_PLATFORM_DIRS",
+        "JUPYTER_USE_PROGRAMDATA",
+        "PATH",
+        "USER",
+        # set before they are imported (kernels.begin)
+        "JPY_PARENT_PID",
+    }
+    assert sorted(found) == ["USER_BASE", "USER_SITE", "userbase"]
+
+
+def test_what_kernels_import_looks_nowhere_and_runs_nothing(root: Path) -> None:
+    looked, threads, tasks = told(root, "lab", LOOKS.replace("imports.everything()", KERNEL))
+    # `uname -p`, by Python's own module platform
+    assert {tuple(one) for one in looked} == {("subprocess.Popen", "subprocess")}
+    assert (threads, tasks) == (1, 1)
 
 
 @pytest.mark.parametrize("environment", ["lab", "rescue"])

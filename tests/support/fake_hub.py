@@ -35,10 +35,12 @@ class FakeHub:
     away: bool = False
     lending: dict[str, Any] | None = None
     told: list[Told] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     url: str = ""
 
     def answer(self, method: str, path: str, token: str, body: Any, language: str) -> Any:
         """Status and body."""
+        self.asked.append(path)
         if path.startswith("/services/people/"):
             if self.away:
                 return 503, None

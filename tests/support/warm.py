@@ -101,9 +101,17 @@ class Line:
         (namespace,) = files
         return namespace
 
-    def claim(self, command: Any, environ: Any) -> dict[str, Any]:
-        """The answer to a claim."""
-        return self.say(json.dumps({"command": command, "environ": environ}).encode())
+    def claim(self, command: Any, environ: Any, go: bool = True) -> dict[str, Any]:
+        """The answer to a claim; after ``taken`` it may ``go`` on."""
+        answer = self.say(json.dumps({"command": command, "environ": environ}).encode())
+        if go and "taken" in answer:
+            self.go()
+        return answer
+
+    def go(self) -> None:
+        """It has its network."""
+        assert self.socket
+        self.socket.send(b"go")
 
     def say(self, packet: bytes) -> dict[str, Any]:
         """The answer to any packet."""

@@ -66,6 +66,7 @@ def test_a_waiting_container_passes_and_is_written_anew() -> None:
         "User": "1000:1000",
         "Hostname": "lab",
         "Cmd": ["madang-wait"],
+        "Healthcheck": {"Test": ["NONE"]},
         "AttachStdout": False,
         "AttachStderr": False,
         "Labels": {

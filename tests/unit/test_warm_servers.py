@@ -69,6 +69,8 @@ class Engine:
     ends: dict[str, socket.socket] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     cleared: list[Collection[str]] = field(default_factory=list)
+    gone_on: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
     hello: bytes = b'{"waiting": 1}'
 
     def _may(self, call: str) -> None:
@@ -99,6 +101,12 @@ class Engine:
                 assert container not in self.told, "a second claim"
                 self.told[container] = json.loads(claim)
                 end.send(json.dumps(self.answer).encode())
+                said = await asyncio.get_running_loop().sock_recv(end, 16)
+                if said:
+                    assert said == b"go"
+                    # by now it has its name and its network
+                    self.gone_on[container] = (container in self.names, container in self.connected)
+        self.ended.append(container)
 
     async def rename(self, container: str, name: str) -> None:
         self._may("rename")
@@ -111,6 +119,15 @@ class Engine:
 
     async def clear(self, _: Any, known: Collection[str]) -> None:
         self.cleared.append(known)
+
+
+def home(name: str) -> servers.Home:
+    """The folder ``name`` is there."""
+
+    async def there() -> str:
+        return name
+
+    return there
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -148,7 +165,7 @@ class World:
         async def told() -> tuple[list[str], dict[str, str]]:
             return COMMAND, {"MADANG_LANG": "ko", "JUPYTERHUB_API_TOKEN": f"token of {name}"}
 
-        return await self.pool.claim(self.choice, name, f"madang-user-{name}", told)
+        return await self.pool.claim(self.choice, home(name), f"madang-user-{name}", told)
 
     @property
     def nothing_left(self) -> bool:
@@ -205,6 +222,9 @@ async def test_a_claim_gives_home_name_network_and_what_it_is_to_be(world: World
     told = world.engine.told[claimed.container]
     assert told["command"] == COMMAND
     assert told["environ"]["JUPYTERHUB_API_TOKEN"] == "token of minji"
+    await until(lambda: bool(world.engine.gone_on))
+    # it begins when it has all of that
+    assert world.engine.gone_on == {claimed.container: (True, True)}
     assert claimed.plan.index in world.networks.used
     assert not (world.slots / slot).exists()
     assert not world.networks.removed
@@ -242,7 +262,9 @@ async def test_an_engine_that_fails_leaves_nothing(world: World, call: str) -> N
     assert refused.value.reason == "failed"
     assert len(world.networks.removed) == 1
     assert len(list(world.slots.iterdir())) == len(world.networks.used) == 4
-    assert not world.engine.told
+    # it may know what it was to be, but it never began, and is gone
+    await until(lambda: bool(world.engine.ended))
+    assert not world.engine.gone_on
 
 
 async def test_a_home_that_is_not_mounted_leaves_nothing(world: World) -> None:
@@ -269,7 +291,9 @@ async def test_a_start_that_is_given_up_leaves_nothing(world: World) -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    start = asyncio.create_task(world.pool.claim(world.choice, "minji", "madang-user-minji", never))
+    start = asyncio.create_task(
+        world.pool.claim(world.choice, home("minji"), "madang-user-minji", never)
+    )
     await until(lambda: bool(world.homes))
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -286,7 +310,9 @@ async def test_one_in_the_middle_of_a_claim_is_not_taken_for_a_leftover(world: W
         await go.wait()
         return COMMAND, {}
 
-    start = asyncio.create_task(world.pool.claim(world.choice, "minji", "madang-user-minji", later))
+    start = asyncio.create_task(
+        world.pool.claim(world.choice, home("minji"), "madang-user-minji", later)
+    )
     await until(lambda: bool(world.homes))
     running = asyncio.create_task(world.pool.run())
     await until(lambda: bool(world.engine.cleared))

@@ -128,7 +128,7 @@ class Container:
             self.programs / "madang-wait",
             f"import sys; sys.path.append({source!r})\n"
             "from pathlib import Path\nfrom madang_lab.warm.waiting import run\n"
-            "sys.path.pop()\nrun(Path(sys.argv[1]), lambda: None)\n",
+            "sys.path.pop()\nrun(Path(sys.argv[1]), lambda started: None)\n",
         )
         self.image = {
             "PATH": f"{self.programs}:{os.environ['PATH']}",
@@ -304,6 +304,16 @@ def test_a_home_that_is_mounted_while_it_waits_is_where_it_goes_on(
     assert list(container.home.iterdir()) == []
 
 
+def test_one_that_is_not_told_to_go_on_never_was_a_server(container: Container, line: Line) -> None:
+    container.wait()
+    os.close(line.waits())
+    assert line.claim(COMMAND, TOLD, go=False) == {"taken": 1}
+    # it prepares the home, as each start does, and no more
+    wait_for(lambda: (container.home / ".jupyter").exists(), "the start script", 20)
+    line.close()
+    assert (container.ended(), container.log.read_text()) == (0, "")
+
+
 def test_a_start_script_that_refuses_ends_the_server(container: Container, line: Line) -> None:
     container.wait()
     os.close(line.waits())
@@ -476,7 +486,12 @@ def test_the_real_server_answers(real: Container, line: Line) -> None:
         with requests.Session() as session:
             session.trust_env = False
             session.headers["Authorization"] = f"token {token}"
-            assert line.claim(["jupyterhub-singleuser", "--allow-root"], told) == {"taken": 1}
+            command = ["jupyterhub-singleuser", "--allow-root"]
+            assert line.claim(command, told, go=False) == {"taken": 1}
+            # it comes as far as it can without a network, and asks the Hub nothing
+            wait_for(lambda: "jupyterlab | extension was" in real.log.read_text(), "it", 60)
+            assert not hub.asked, real.log.read_text()
+            line.go()
 
             def answers() -> bool:
                 try:

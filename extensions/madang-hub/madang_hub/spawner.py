@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -98,9 +98,14 @@ class MadangSpawner(UserServer, DockerSpawner):
         choice = self.begin()
         self._enter(10, "Preparing your folder and network")
         self._check_guard()
-        home, lent = await asyncio.gather(self.ready_home(), self.borrow())
-        if lent.lease or not await self._claimed(choice, home):
-            await self._make(choice, home, lent)
+        home = asyncio.ensure_future(self.ready_home())
+        try:
+            lent = await self.borrow()
+            if lent.lease or not await self._claimed(choice, home):
+                await self._make(choice, await home, lent)
+        finally:
+            # also where the start failed before anybody asked for it
+            await asyncio.gather(home, return_exceptions=True)
         url = f"http://{self.networks.plan(self.network_index).address}:{self.port}"
         self._enter(60, "Starting JupyterLab")
         await self._answers(url)
@@ -111,16 +116,19 @@ class MadangSpawner(UserServer, DockerSpawner):
         self._enter(95, "Almost there")
         return url
 
-    async def _claimed(self, choice: Choice, home: Path) -> bool:
+    async def _claimed(self, choice: Choice, home: Awaitable[Path]) -> bool:
         """Whether a server that waited has become this person's."""
         if self.warm is None:
             return False
+
+        async def folder() -> str:
+            return (await home).name
 
         async def told() -> tuple[list[str], dict[str, str]]:
             return await self.get_command(), self.get_env()
 
         try:
-            claimed = await self.warm.claim(choice, home.name, self.object_name, told)
+            claimed = await self.warm.claim(choice, folder, self.object_name, told)
         except NotWarmError as error:
             self.log.info("%s: no warm server (%s), starting a cold one", self.user.name, error)
             return False

@@ -20,10 +20,12 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _link_jupyter_server_extension(serverapp: Any) -> None:
-    """Before the server is made: visitors are watched by our authorizer."""
+    """Before the server is made: visitors are watched by our authorizer, and the network is there."""
     from madang_lab.authorizer import VisitorAuthorizer
+    from madang_lab.warm import network
 
     serverapp.authorizer_class = VisitorAuthorizer
+    network.await_word()
 
 
 def _load_jupyter_server_extension(serverapp: Any) -> None:

@@ -42,6 +42,11 @@ class Layer:
         return site_of(self.folder)
 
     @property
+    def python(self) -> Path:
+        """Its Python."""
+        return self.folder / "bin" / "python"
+
+    @property
     def made(self) -> bool:
         """Whether it is there, whole or not."""
         return os.path.lexists(self.folder)
@@ -53,7 +58,7 @@ class Layer:
         try:
             wanted = (template / "layer.mark").read_text(encoding="ascii")
             return (self.folder / ".madang").read_text(encoding="ascii") == wanted and os.access(
-                self.folder / "bin" / "python", os.X_OK
+                self.python, os.X_OK
             )
         except (OSError, ValueError):
             return False

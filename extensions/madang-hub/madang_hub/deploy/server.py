@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import docker
@@ -230,13 +231,15 @@ class Stack:
         """Stop users' servers, then the stack; data stays. False if nothing was running."""
         servers = self._servers()
         for container in servers:
-            try:
-                container.stop(timeout=10)
-                container.remove(force=True)
-            except NotFound:
-                pass
+            if not self._waits(container):  # a Hub would make others
+                with suppress(NotFound):
+                    container.stop(timeout=10)
+                _remove(container)
         parts = self.compose("ps", "--all", "--quiet").split()
         self.compose("down", "--remove-orphans", "--timeout", "30")
+        # what the Hub made ahead, or was starting meanwhile
+        for container in self._servers():
+            _remove(container)
         self._of_this_machine.unlink(missing_ok=True)
         label = {"label": f"madang.instance={self.places.settings.instance}"}
         for network in self._client.networks.list(filters=label):
@@ -248,11 +251,12 @@ class Stack:
 
     def _remove_waiting(self) -> None:
         """Remove what waits since warm servers were on; the Hub does not look for it any more."""
-        start = names.prefix(self.places.settings.instance)
         for container in self._servers():
-            if str(container.name).startswith(start):
-                with suppress(NotFound):
-                    container.remove(force=True)
+            if self._waits(container):
+                _remove(container)
+
+    def _waits(self, container: Container) -> bool:
+        return str(container.name).startswith(names.prefix(self.places.settings.instance))
 
     def _servers(self) -> list[Container]:
         label = f"madang.instance={self.places.settings.instance}"
@@ -272,6 +276,19 @@ class Stack:
             cap_add=["DAC_OVERRIDE", "FOWNER"],
             volumes={data: {"bind": data, "mode": "rw"}},
         )
+
+
+def _remove(container: Container) -> None:
+    """Return when the container is gone; a Hub that ends may be removing it as well."""
+    try:
+        container.remove(force=True)
+    except NotFound:
+        pass
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:
+            raise
+        with suppress(NotFound):
+            container.wait(condition="removed", timeout=60)
 
 
 def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: datetime) -> None:

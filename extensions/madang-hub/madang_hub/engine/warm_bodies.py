@@ -103,6 +103,8 @@ def _waiting(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     hosts = [f"{rules.hub_host}:{plan.gateway}"]
     bind = f"{_folder(rules)}/{labels[WARM_LABEL]}:{LINE_PLACE}:ro"
     out["Cmd"] = list(WAIT)
+    # nothing listens in it, and a program started every minute would be most of what it costs
+    out["Healthcheck"] = {"Test": ["NONE"]}
     out["HostConfig"] = limits(host, rules)
     need(
         host.get("NetworkMode") == "none", where + "NetworkMode of a waiting container must be none"

@@ -22,6 +22,8 @@ from madang_hub.warm.names import LINE, SLOT
 
 LIMIT = 4096
 """Bytes of the longest answer."""
+GO = b"go"
+"""As in ``madang_lab/warm/claim.py``."""
 
 
 class Line:
@@ -110,6 +112,16 @@ class Line:
             raise NotWarmError("failed", str(error)) from error
         if answer.get("taken") != 1:
             raise NotWarmError(str(answer.get("refused") or "failed"), f"it answered {answer}")
+
+    def go(self) -> None:
+        """Let the server that took a claim begin.
+
+        One that has ended by now is found out as any server that ends while it starts: its exit status
+        says why (a home that is full, for one).
+        """
+        if self._peer is not None:
+            with suppress(OSError):
+                self._peer.send(GO)
 
     def close(self) -> None:
         """Close the line and take away the folder, which nobody else writes."""

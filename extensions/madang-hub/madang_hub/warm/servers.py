@@ -44,6 +44,8 @@ PATIENCE = 3.0
 AGAIN = timedelta(seconds=30)
 """Until another of a kind is made after one that could not be."""
 
+Home = Callable[[], Awaitable[str]]
+"""Name of the person's folder below the homes, when it is there."""
 Told = Callable[[], Awaitable[tuple[Sequence[str], Mapping[str, str]]]]
 """Command and variables of the server that is to be; asked for when it is sure that one waits."""
 
@@ -130,11 +132,10 @@ class WarmServers:
 
     # ---- claims ---------------------------------------------------------------------------
 
-    async def claim(self, choice: Choice, home: str, name: str, told: Told) -> Claimed:
+    async def claim(self, choice: Choice, home: Home, name: str, told: Told) -> Claimed:
         """A waiting server of this kind, which becomes what is ``told``; it is counted.
 
         Args:
-            home: name of the person's folder below the homes.
             name: name of the person's container.
 
         Raises:
@@ -180,21 +181,22 @@ class WarmServers:
             return server
         raise NotWarmError("starting" if any(not s.ready for s in own) else "none")
 
-    async def _become(self, server: Server, home: str, name: str, told: Told) -> None:
-        # none is left alone when another fails: the container is removed right after
-        words = asyncio.ensure_future(told())
-        parts = await asyncio.gather(
-            words,
+    async def _become(self, server: Server, home: Home, name: str, told: Told) -> None:
+        async def prepared() -> None:
+            """It prepares in its home, while the engine connects its network."""
+            words, _ = await _all(told(), mounted())
+            await server.line.claim(*words)
+
+        async def mounted() -> None:
+            line = server.line
+            await asyncio.to_thread(mount, self._mounter, await home(), server.slot, line.namespace)
+
+        await _all(
+            prepared(),
             self._engine.rename(server.container, name),
             self._engine.connect(server.container, server.plan),
-            asyncio.to_thread(mount, self._mounter, home, server.slot, server.line.namespace),
-            return_exceptions=True,
         )
-        for part in parts:
-            if isinstance(part, BaseException):
-                raise part
-        command, environ = words.result()
-        await server.line.claim(command, environ)
+        server.line.go()
 
     # ---- the pool -------------------------------------------------------------------------
 
@@ -329,3 +331,12 @@ class WarmServers:
     def _count(self, wanted: Mapping[str, int] | None = None) -> None:
         states = [(s.kind, "ready" if s.ready else "starting") for s in self._servers.values()]
         counts.pool(states, wanted)
+
+
+async def _all(*parts: Awaitable[Any]) -> list[Any]:
+    """What all of them return. None is left alone when another fails: the container is removed right after."""
+    done = await asyncio.gather(*parts, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+    return done

@@ -73,13 +73,13 @@ def coerced(started: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str
     return {"LC_CTYPE": now["LC_CTYPE"]} if "LC_CTYPE" in now and "LC_CTYPE" not in started else {}
 
 
-def become(claim: Claim, added: Mapping[str, str]) -> None:
-    """Run the claimed server in this process; it ends with it.
+def ready(claim: Claim, added: Mapping[str, str]) -> str:
+    """Make this process what the claimed server begins as, short of running it; returns the program's path.
 
     ``added``: variables that Python adds at its start.
 
     Raises:
-        SystemExit: the server ended, or could not be started.
+        SystemExit: the start script ended the start, or there is no such program.
     """
     os.chdir(claim.cwd)
     prepared = prepare(claim)
@@ -95,4 +95,13 @@ def become(claim: Claim, added: Mapping[str, str]) -> None:
     # a program that is run by its path has its own folder in front
     sys.path[0] = str(Path(program).parent)
     title.show(sys.orig_argv, prepared.environ, Path(program).name)
+    return program
+
+
+def run(program: str) -> None:
+    """Run the server in this process, which is :func:`ready`; it ends with it.
+
+    Raises:
+        SystemExit: the server ended, or could not be started.
+    """
     runpy.run_path(program, run_name="__main__")

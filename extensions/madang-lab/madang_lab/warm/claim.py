@@ -15,7 +15,8 @@ so that a claim that the Hub gave up never leaves a second server behind. ``{"st
 server has ended: its exit status, negative for a signal, as :class:`subprocess.Popen` has it.
 
 A claim of a container has ``command`` and ``environ`` only: what differs from the variables that its image, its
-name and so on gave it already. The answer is ``{"taken": 1}`` or ``{"refused": "<why>"}``.
+name and so on gave it already. The answer is ``{"taken": 1}`` or ``{"refused": "<why>"}``. Then it prepares,
+and goes on after the word :data:`GO` too.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ nothing: while a container waits its home is empty, and it has no network. So ``
 ``jupyterhub.services.auth`` are the server's own to import (only what they need is here), and :func:`anew`
 reads the rest again. ``tests/integration/test_warm_imports.py`` looks for others.
 
-Numpy, pandas and matplotlib are not among it: they are a kernel's, and a kernel is a process of its own.
+Numpy, pandas and matplotlib are not among it: they are a kernel's, and a kernel is a process of its own
+(:mod:`madang_lab.warm.kernels`). Not even a cold kernel has them before a cell imports them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import gc
 import importlib
 import logging
 import sys
+from collections.abc import Iterable
 
 SERVER = (
     "jupyter_server.base.handlers",
@@ -41,6 +43,7 @@ SERVER = (
     "madang_lab.people",
     "madang_lab.tracking",
     "madang_lab.visitors",
+    "madang_lab.warm.provisioner",
     "psutil",
     "terminado",
     "tornado.platform.asyncio",
@@ -50,6 +53,32 @@ SERVER = (
 Only what a server that was started cold has imported as well. Not ``jupyterlab.labhubapp``, for one: importing
 it changes the handlers of Jupyter Server for good.
 """
+
+
+BOTH = (
+    "IPython",
+    "jupyter_client.asynchronous",
+    "psutil",
+    "sqlite3",
+    "tornado.platform.asyncio",
+    "xml.parsers.expat",
+)
+"""What servers and kernels import: from here on their processes part, and share this part of the memory."""
+
+KERNEL = (
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "ipykernel.zmqshell",
+    # chosen by name, or when the first shell is made
+    "IPython.core.completerlib",
+    "IPython.core.debugger_backport",
+    "IPython.extensions.storemagic",
+    "encodings.ascii",
+    "encodings.latin_1",
+    "ipykernel.debugger",
+    "runpy",
+)
+"""What a kernel imports until it has run its first cell, and nothing else."""
 
 
 ANEW = (
@@ -81,9 +110,23 @@ def services() -> list[str]:
     return [module for modules in JUPYTER_SERVICE_HANDLERS.values() for module in modules or ()]
 
 
+def both() -> None:
+    """Import what servers and kernels need."""
+    _imported(BOTH)
+
+
 def everything() -> None:
-    """Import all of it; what cannot be imported is the server's own matter later, and logged here."""
-    for name in (*SERVER, *services(), *enabled()):
+    """Import what a server needs; what cannot be imported is its own matter later, and logged here."""
+    _imported([*SERVER, *services(), *enabled()])
+
+
+def kernel() -> None:
+    """Import what a kernel needs, after :func:`both`."""
+    _imported(KERNEL)
+
+
+def _imported(names: Iterable[str]) -> None:
+    for name in names:
         try:
             importlib.import_module(name)
         except Exception:
@@ -91,6 +134,12 @@ def everything() -> None:
     # what is there now stays: a collection in a child would copy all the pages it touches
     gc.collect()
     gc.freeze()
+
+
+def forget_madang() -> None:
+    """In a kernel: Madang's modules were there to make it, and are not among a kernel's."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "madang_lab"]:
+        del sys.modules[name]
 
 
 def anew() -> None:

@@ -177,7 +177,7 @@ def run(folder: Path, version: str, prepare: Callable[[], None]) -> None:
     print(f"warm after {time.monotonic() - began:.1f} s", flush=True)
     claim = waiting.wait()
     if claim is not None:
-        becoming.become(claim, waiting.added)
+        becoming.run(becoming.ready(claim, waiting.added))
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 It connects to ``FOLDER/line`` (a socket of the Hub's, whole packets) and sends ``{"waiting": 1}`` with a
 descriptor of its mount namespace, into which the home of the person who comes is mounted. Then it blocks: no
 thread, no timer, no event loop. It ends when the line is closed: the Hub wants it no more, or is gone. The
-claim that comes by the line is answered (:mod:`madang_lab.warm.claim`); then this process becomes the server.
+claim that comes by the line is answered (:mod:`madang_lab.warm.claim`); then this process becomes the server,
+which goes on by the word that it has its network (:mod:`madang_lab.warm.network`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from madang_lab.warm import becoming, imports, process
+from madang_lab.layer import layer_of
+from madang_lab.warm import becoming, imports, kernels, network, process
 from madang_lab.warm.claim import LIMIT, Claim, ClaimError, read_in_container
 
 PLACE = "/run/madang"
@@ -76,8 +78,26 @@ def _packet(**told: int | str) -> bytes:
     return json.dumps(told).encode()
 
 
-def run(folder: Path, prepare: Callable[[], None]) -> None:
-    """``prepare``, wait, and become the server.
+def environment(prefix: Path) -> str:
+    """The name of the environment at ``prefix``, as its image says; empty where nothing says so."""
+    try:
+        return str(json.loads((prefix / "manifest.json").read_bytes())["image"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def everything(started: dict[str, str]) -> None:
+    """Import, on the way with what forks kernels: in the layer that whoever comes will have."""
+    imports.both()
+    person = {**started, "MADANG_ENVIRONMENT": environment(Path(sys.prefix))}
+    kernels.begin(layer_of(person).python, started, imports.kernel)
+    imports.everything()
+
+
+def run(folder: Path, prepare: Callable[[dict[str, str]], None], at_once: bool = False) -> None:
+    """``prepare`` (told the variables that this was started with), wait, and become the server.
+
+    ``at_once``: the server itself awaits the word to go on (:mod:`madang_lab.warm.network`).
 
     Raises:
         SystemExit: nobody listens at the line, or the server ended.
@@ -85,7 +105,7 @@ def run(folder: Path, prepare: Callable[[], None]) -> None:
     started, cwd = process.started_with(), str(Path.cwd())
     added = becoming.coerced(started, os.environ)
     with process.behind_others():
-        prepare()
+        prepare(started)
     try:
         line = connect(folder)
     except OSError as error:
@@ -93,13 +113,18 @@ def run(folder: Path, prepare: Callable[[], None]) -> None:
             f"madang-wait: nobody listens at {folder / LINE} ({error.strerror}); Madang's Hub starts this "
             "program, in containers that it makes ahead."
         )
-    with line:
-        claim = wait(line, started, cwd)
-    if claim is not None:
-        becoming.become(claim, added)
+    claim = wait(line, started, cwd)
+    if claim is None:
+        line.close()
+        return
+    program = becoming.ready(claim, added)
+    network.expect(line)
+    if not at_once:
+        network.await_word()
+    becoming.run(program)
 
 
 def main() -> None:
     """The program; the folder of the line may be given."""
     (folder,) = sys.argv[1:] or [PLACE]
-    run(Path(folder), imports.everything)
+    run(Path(folder), everything, at_once="madang_lab" in imports.enabled())
