@@ -63,6 +63,7 @@ def test_jupyterlab_answers_its_person(running: Running) -> None:
     page = running.session.get(f"{running.url}/lab", timeout=60)
     assert page.status_code == 200
     assert "jupyter-config-data" in page.text
+    assert '"buildCheck": false' in page.text  # there is no Node to build it anew
 
 
 def test_a_cell_runs_in_a_kernel_over_ipc(running: Running) -> None:

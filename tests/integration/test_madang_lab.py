@@ -149,12 +149,22 @@ def answers(server: Server) -> bool:
         return False
 
 
-def test_the_page_knows_what_kernels_call_the_tracking_server(started: Server) -> None:
-    page = started.ask("GET", "lab").text
+def page_config(server: Server) -> dict[str, Any]:
+    page = server.ask("GET", "lab").text
     config = re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)
     assert config
-    found = json.loads(config[1])["madangTracking"]
-    assert found == "http://hub.madang:8000/services/mlflow"
+    found: dict[str, Any] = json.loads(config[1])
+    return found
+
+
+def test_the_page_knows_what_kernels_call_the_tracking_server(started: Server) -> None:
+    assert page_config(started)["madangTracking"] == "http://hub.madang:8000/services/mlflow"
+
+
+def test_jupyterlab_is_not_offered_to_be_built_anew(started: Server) -> None:
+    """Nobody can build it here, and looking whether it should be starts Node twice for every page."""
+    config = page_config(started)
+    assert (config["buildAvailable"], config["buildCheck"]) == (False, False)
 
 
 @pytest.fixture

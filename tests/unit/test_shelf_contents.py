@@ -276,6 +276,35 @@ def test_what_is_installed_later_is_listed_as_well(root: Path, tmp_path: Path) -
     assert "late" in {p.name for p in contents.read(manifest).of("python")}
 
 
+def test_an_environment_is_listed_once_for_all_data_folders(root: Path, tmp_path: Path) -> None:
+    environment, checkout = tmp_path / "env", tmp_path / "checkout"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    python = environment / "bin" / "python"
+    script, count = checkout / "images" / "manifest", tmp_path / "count"
+    script.parent.mkdir(parents=True)
+
+    def listed(folder: str, how: str = "") -> tuple[str, int]:
+        text = f'#!/bin/sh\necho >> {count}{how}\nexec {root}/images/manifest "$@"\n'
+        script.write_text(text)
+        script.chmod(0o755)
+        assert publish.publish_environment(REAL, "lab", checkout, python, tmp_path / folder)
+        found = (tmp_path / folder / "lab" / REAL.release / "manifest.json").read_text("utf-8")
+        return found, len(count.read_text().splitlines())
+
+    first, one = listed("first")
+    assert listed("second") == (first, one)
+    assert listed("third", how=" # another list") == (first, 2)
+    [site] = environment.glob("lib/python*/site-packages")
+    info = site / "late-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.4\nName: late\nVersion: 1.0\n")
+    found, times = listed("fourth")
+    assert "late" in {p.name for p in contents.read(found).of("python")}
+    assert times == 3
+    (environment / publish.KEPT).write_bytes(b"torn\xff")
+    assert listed("fifth") == (found, 4)
+
+
 def test_a_folder_that_cannot_be_written_is_said(root: Path, tmp_path: Path) -> None:
     (tmp_path / "lab").write_text("a file where a folder should be")
     with pytest.raises(publish.PublishError, match="cannot be written"):

@@ -7,6 +7,8 @@ environments themselves.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -22,6 +24,8 @@ from madang_hub.shelf.sources import revision_of
 
 MANIFEST, SBOM = "manifest.json", "sbom.cdx.json"
 INSIDE = "/opt/madang/manifest.json"
+KEPT = ".madang-contents"
+"""In an environment of embedded mode: what is in it, as it was listed last."""
 
 
 class PublishError(RuntimeError):
@@ -84,23 +88,43 @@ def publish_environment(
     identity = f"{name} {inputs} {max(changed, default=0)}"
     if _is_there(target, identity):
         return False
-    with tempfile.TemporaryDirectory() as work:
-        listed = Path(work) / MANIFEST
-        script = root / "images" / "manifest"
-        _run([str(script), name, catalog.release, str(listed), str(python)], os.environ)
-        made = datetime.fromtimestamp(mark.stat().st_mtime if inputs else 0, UTC)
-        document = contents.document(
-            listed.read_text(encoding="utf-8"),
-            identity=identity,
-            size=0,
-            main=labels.main_packages(catalog, name, root),
-            parent="",
-            revision=revision_of(root, catalog, name),
-            inputs=inputs,
-            created=made.isoformat(timespec="seconds"),
-        )
+    script = root / "images" / "manifest"
+    made = datetime.fromtimestamp(mark.stat().st_mtime if inputs else 0, UTC)
+    document = contents.document(
+        _listed_once(place / KEPT, identity, script, [name, catalog.release], python),
+        identity=identity,
+        size=0,
+        main=labels.main_packages(catalog, name, root),
+        parent="",
+        revision=revision_of(root, catalog, name),
+        inputs=inputs,
+        created=made.isoformat(timespec="seconds"),
+    )
     _write(target, document)
     return True
+
+
+def _listed_once(kept: Path, identity: str, script: Path, words: list[str], python: Path) -> str:
+    """What ``script`` lists, kept with the environment: another data folder needs it again, and it takes a second.
+
+    Listed anew when the environment, the script or its ``words`` differ.
+    """
+    program = hashlib.sha256(script.read_bytes()).hexdigest()
+    about = json.dumps([identity, program, *words])
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        first, _, listed = kept.read_text(encoding="utf-8").partition("\n")
+        if first == about:
+            return listed
+    with tempfile.TemporaryDirectory() as work:
+        made = Path(work) / MANIFEST
+        _run([str(script), *words, str(made), str(python)], os.environ)
+        listed = made.read_text(encoding="utf-8")
+    # an environment of somebody else may be used, not written
+    with contextlib.suppress(OSError):
+        part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+        part.write_text(f"{about}\n{listed}", encoding="utf-8")
+        part.replace(kept)
+    return listed
 
 
 def _is_there(target: Path, identity: str) -> bool:
