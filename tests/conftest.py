@@ -49,8 +49,9 @@ def server_mode(
 
 @pytest.fixture(scope="session")
 def embedded_mode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Madang in embedded mode."""
-    deployment = Deployment("embedded", tmp_path_factory.mktemp("embedded") / "data")
+    """Madang in embedded mode, its tracking server as installed."""
+    folder = tmp_path_factory.mktemp("embedded")
+    deployment = Deployment("embedded", folder / "data", tracking_workers=2)
     STARTED.append(deployment)
     with deployment.running():
         yield deployment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -12,19 +11,26 @@ from support.notebook import notebook
 from support.people import Person, newcomer, visible
 
 
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    deployment = Deployment("embedded", tmp_path / "data")
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    deployment = Deployment("embedded", tmp_path_factory.mktemp("survival") / "data")
     with deployment.running():
         yield deployment
 
 
+@pytest.fixture(scope="module")
+def someone(deployment: Deployment) -> Person:
+    return newcomer(deployment, "minji", language="en")
+
+
 @pytest.fixture
-def minji(deployment: Deployment) -> Person:
-    """Somebody with a running server."""
-    person = newcomer(deployment, "minji", language="en")
-    person.start(environment="lab", size="small")
-    return person
+def minji(deployment: Deployment, someone: Person) -> Iterator[Person]:
+    """Somebody with the one server that runs."""
+    someone.start(environment="lab", size="small")
+    yield someone
+    if processes(deployment, "-m jupyterhub "):
+        someone.stop()
+    wait_for(lambda: not processes(deployment, "jupyterhub-singleuser"), "the server to end")
 
 
 def healthy(deployment: Deployment) -> bool:

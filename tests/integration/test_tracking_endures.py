@@ -47,7 +47,7 @@ TRAINING = """
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    deployment = Deployment("embedded", tmp_path / "data")
+    deployment = Deployment("embedded", tmp_path / "data", tracking_workers=2)
     with deployment.running():
         yield deployment
 

@@ -243,6 +243,46 @@ def test_a_folder_that_is_no_checkout_has_no_revision(tmp_path: Path) -> None:
     assert revision_of(tmp_path, REAL, "guard") == UNKNOWN
 
 
+# ---- getting the list out of an image -----------------------------------------------------
+
+ENGINE = """#!/bin/sh
+echo "$*" >> {folder}/asked
+case "$1" in
+  image) cat {folder}/image.json;;
+  create) echo c1;;
+  cp) cp {folder}/listed.json "$3/manifest.json";;
+esac
+"""
+
+
+def test_what_was_listed_before_is_copied_and_no_image_is_asked(tmp_path: Path) -> None:
+    engine = tmp_path / "docker"
+    engine.write_text(ENGINE.format(folder=tmp_path))
+    engine.chmod(0o755)
+    (tmp_path / "listed.json").write_text(json.dumps(LISTED))
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    def published(folder: str, identity: str, before: str = "") -> tuple[dict[str, str], bool]:
+        about = [{"Id": identity, "Size": 7, "Config": {"Labels": {}}}]
+        (tmp_path / "image.json").write_text(json.dumps(about))
+        (tmp_path / "asked").unlink(missing_ok=True)
+        where, other = tmp_path / folder, tmp_path / before if before else None
+        assert publish.publish(REAL, ["lab"], where, environ, before=other) == ["lab"]
+        found = {p.name: p.read_text("utf-8") for p in (where / "lab" / REAL.release).iterdir()}
+        return found, "create" in (tmp_path / "asked").read_text()
+
+    first, asked = published("built", "sha256:1")
+    assert asked
+    assert first.keys() == {"manifest.json", "sbom.cdx.json"}
+    assert published("data", "sha256:1", before="built") == (first, False)
+    newer, asked = published("newer", "sha256:2", before="built")
+    assert asked, "another build"
+    assert contents.identity(newer["manifest.json"]) == "sha256:2"
+    (tmp_path / "built" / "lab" / REAL.release / "sbom.cdx.json").unlink()
+    assert published("half", "sha256:1", before="built")[1], "half of it is not there"
+    assert published("none", "sha256:1", before="nowhere")[1]
+
+
 # ---- the script that lists, and embedded mode ---------------------------------------------
 
 

@@ -42,7 +42,7 @@ from madang_hub.shelf.installed import ShelfError
 from madang_hub.shelf.offered import offered
 from madang_hub.shelf.plan import UnknownImage
 from madang_hub.shelf.pruning import prune, prune_past
-from madang_hub.shelf.publish import PublishError, publish
+from madang_hub.shelf.publish import PublishError, build_folder, publish
 
 EXPECTED = (
     AccountError,
@@ -216,7 +216,7 @@ def images(args: argparse.Namespace, here: Installation) -> int:
         names = [n for n, image in table.images.items() if image.install != "by name"]
     for built in build.build(table, here.root, names, environ):
         print(built)
-    folder = here.root / "build" / "shelf"
+    folder = build_folder(here.root)
     for name in publish(table, table.images, folder, environ):
         print(f"what is in {name}: {folder / name / table.release}")
     if args.note_sizes:

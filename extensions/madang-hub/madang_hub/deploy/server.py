@@ -27,7 +27,7 @@ from madang_hub.places import ACCELERATOR_PREFIX, PEOPLE_PREFIX, Places, tool_of
 from madang_hub.shelf import build as shelf
 from madang_hub.shelf import carried_site
 from madang_hub.shelf.installed import Installed
-from madang_hub.shelf.publish import publish
+from madang_hub.shelf.publish import build_folder, publish
 from madang_hub.shelf.versions import install
 from madang_hub.warm import names
 
@@ -178,7 +178,9 @@ class Stack:
             shelf.build(self._catalog, self._root, self._catalog.needed(), self._environ)
         self.places.settings.data.mkdir(parents=True, exist_ok=True)
         # before `prepare`, which would make the folder root's
-        publish(self._catalog, self._catalog.images, self.places.environments, self._environ)
+        listed = build_folder(self._root)
+        where = self.places.environments
+        publish(self._catalog, self._catalog.images, where, self._environ, before=listed)
         python = str(tool_of(self._root, "python"))
         found = carried_site.of_machine(self._environ, python)
         self.prepare(["prepare", "--site"], json.dumps(found).encode())

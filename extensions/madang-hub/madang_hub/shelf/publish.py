@@ -33,7 +33,11 @@ class PublishError(RuntimeError):
 
 
 def publish(
-    catalog: Catalog, names: Iterable[str], folder: Path, environ: Mapping[str, str] = os.environ
+    catalog: Catalog,
+    names: Iterable[str],
+    folder: Path,
+    environ: Mapping[str, str] = os.environ,
+    before: Path | None = None,
 ) -> list[str]:
     """Write what is in the images ``names`` below ``folder``, where that is not there yet; those written.
 
@@ -41,6 +45,8 @@ def publish(
 
     Args:
         environ: the environment for the ``docker`` command.
+        before: another such folder (:func:`build_folder`). What it says of the same build is copied, since asking
+            an image takes a second.
 
     Raises:
         PublishError: an image's list is damaged, the engine cannot be asked, or ``folder`` not written.
@@ -51,6 +57,10 @@ def publish(
         found = _inspect(reference, environ)
         target = folder / name / catalog.release
         if found is None or _is_there(target, str(found["Id"])):
+            continue
+        if before and _is_there(before / name / catalog.release, str(found["Id"])):
+            _copy(before / name / catalog.release, target)
+            written.append(name)
             continue
         said = found["Config"].get("Labels") or {}
         listed = _listed(reference, environ)
@@ -69,6 +79,11 @@ def publish(
         _write(target, document)
         written.append(name)
     return written
+
+
+def build_folder(root: Path) -> Path:
+    """Where ``madang images`` writes down what is in the images that it built."""
+    return root / "build" / "shelf"
 
 
 def publish_environment(
@@ -130,7 +145,7 @@ def _listed_once(kept: Path, identity: str, script: Path, words: list[str], pyth
 def _is_there(target: Path, identity: str) -> bool:
     """Whether the build ``identity`` is described there; the list is written last."""
     try:
-        return contents.identity((target / MANIFEST).read_text(encoding="utf-8")) == identity
+        return (target / SBOM).is_file() and contents.identity((target / MANIFEST).read_text(encoding="utf-8")) == identity
     except OSError:
         return False
 
@@ -139,10 +154,17 @@ def _write(target: Path, document: Mapping[str, Any]) -> None:
     from madang_hub.shelf.sbom import bill  # the Hub's image does without the library
 
     text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-    files = ((SBOM, bill(contents.read(text))), (MANIFEST, text))
+    _put(target, {SBOM: bill(contents.read(text)), MANIFEST: text})
+
+
+def _copy(source: Path, target: Path) -> None:
+    _put(target, {n: (source / n).read_text(encoding="utf-8") for n in (SBOM, MANIFEST)})
+
+
+def _put(target: Path, files: Mapping[str, str]) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for name, content in files:
+        for name, content in files.items():
             part = target / f".{name}.part"
             part.write_text(content, encoding="utf-8")
             part.chmod(0o644)
