@@ -279,7 +279,7 @@ def test_the_end_of_class_with_extend(
         one.stop()
 
 
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("language", ["ko", pytest.param("en", marks=pytest.mark.long)])
 def test_a_mentor_looks_in(
     deployment: Deployment, database: Database, visit: Visit, language: Language
 ) -> None:

@@ -86,6 +86,15 @@ def deployment(
         yield made
 
 
+RULES = pytest.mark.parametrize(
+    "deployment",
+    [pytest.param("server", marks=[pytest.mark.engine, pytest.mark.long]), "embedded"],
+    indirect=True,
+    scope="module",
+)
+"""A test of rules: in server mode they are asked for on the way that the others prove in both modes."""
+
+
 @pytest.fixture
 def operator(deployment: Deployment, tmp_path: Path) -> Operator:
     return Operator(deployment, tmp_path)
@@ -197,6 +206,7 @@ def test_passwords_never_replace_a_file(operator: Operator) -> None:
     assert len(operator.passwords(operator.folder / "one-time-passwords-keep-2.csv")) == 3
 
 
+@RULES
 def test_a_timetable_is_set_shown_and_guarded(operator: Operator) -> None:
     file = operator.roster(ROSTER.format(x="-t"))
     operator.does("class", "import", file, "--class", "times", "--passwords", "p.csv")
@@ -232,6 +242,7 @@ def test_a_timetable_is_set_shown_and_guarded(operator: Operator) -> None:
     assert "There is no class class:unknown" in told
 
 
+@RULES
 def test_accounts_end_with_the_class_and_come_back_with_it(operator: Operator) -> None:
     file = operator.roster(ROSTER.format(x="-e"))
     operator.does("class", "import", file, "--class", "ends", "--passwords", "p.csv")
@@ -302,6 +313,7 @@ def test_a_home_goes_to_the_archive_and_comes_back(operator: Operator) -> None:
     person.stop()
 
 
+@RULES
 def test_a_second_roster_moves_people_and_touches_no_other_class(operator: Operator) -> None:
     first = operator.roster("이름,이메일\n가람,garam@example.org\n나래,narae@example.org\n")
     operator.does("class", "import", first, "--class", "move-a", "--passwords", "p.csv")

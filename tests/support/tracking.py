@@ -98,7 +98,7 @@ def proxy_command() -> list[str]:
 
 def wait_until(true: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
     end = time.monotonic() + seconds
-    never = threading.Event()
+    never, pause = threading.Event(), 0.05
     while time.monotonic() < end:
         try:
             result = true()
@@ -106,7 +106,8 @@ def wait_until(true: Callable[[], Any], what: str, seconds: float = 90.0) -> Any
             result = None
         if result:
             return result
-        never.wait(0.05)
+        never.wait(pause)
+        pause = min(pause * 1.3, 0.25)
     raise AssertionError(f"waited {seconds:g} s in vain: {what}")
 
 
