@@ -50,7 +50,7 @@ def free_ports(count: int) -> list[int]:
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
     """Return when ``condition()`` is true; fail with ``what`` after ``seconds``.
 
-    What comes soon is seen soon; what takes its time is asked four times a second, as the tests share two cores.
+    What comes soon is seen soon; what takes its time is asked four times a second: tests share two cores.
     """
     deadline, pause = time.monotonic() + seconds, 0.05
     while not condition():
@@ -77,7 +77,7 @@ class Deployment:
     admin: str = "operator"
     extra: dict[str, str] = field(default_factory=dict)
     tracking_workers: int = 1
-    """Embedded mode: processes of the tracking server. Each costs a test of something else 3 s of processor time."""
+    """Embedded mode: processes of the tracking server; each takes 3 s of processor time to start."""
 
     def __post_init__(self) -> None:
         self.port, self.hub_port, self.proxy_api_port = free_ports(3)

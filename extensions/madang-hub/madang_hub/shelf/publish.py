@@ -45,8 +45,8 @@ def publish(
 
     Args:
         environ: the environment for the ``docker`` command.
-        before: another such folder (:func:`build_folder`). What it says of the same build is copied, since asking
-            an image takes a second.
+        before: another such folder (:func:`build_folder`). What it says of the same build is copied, since
+            asking an image takes a second.
 
     Raises:
         PublishError: an image's list is damaged, the engine cannot be asked, or ``folder`` not written.
@@ -120,9 +120,9 @@ def publish_environment(
 
 
 def _listed_once(kept: Path, identity: str, script: Path, words: list[str], python: Path) -> str:
-    """What ``script`` lists, kept with the environment: another data folder needs it again, and it takes a second.
+    """What ``script`` lists, kept with the environment: another data folder needs it again.
 
-    Listed anew when the environment, the script or its ``words`` differ.
+    It takes a second. Listed anew when the environment, the script or its ``words`` differ.
     """
     program = hashlib.sha256(script.read_bytes()).hexdigest()
     about = json.dumps([identity, program, *words])
@@ -145,9 +145,10 @@ def _listed_once(kept: Path, identity: str, script: Path, words: list[str], pyth
 def _is_there(target: Path, identity: str) -> bool:
     """Whether the build ``identity`` is described there; the list is written last."""
     try:
-        return (target / SBOM).is_file() and contents.identity((target / MANIFEST).read_text(encoding="utf-8")) == identity
+        said = contents.identity((target / MANIFEST).read_text(encoding="utf-8"))
     except OSError:
         return False
+    return said == identity and (target / SBOM).is_file()
 
 
 def _write(target: Path, document: Mapping[str, Any]) -> None:
