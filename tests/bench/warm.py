@@ -23,7 +23,9 @@ def first_cell_warm_embedded() -> list[Result]:
     """
     runs = []
     with tempfile.TemporaryDirectory(prefix="madang-bench-") as folder:
-        deployment = Deployment("embedded", Path(folder) / "data", extra={"MADANG_WARM": "1"})
+        deployment = Deployment(
+            "embedded", Path(folder) / "data", extra={"MADANG_WARM": "1"}, tracking_workers=2
+        )
         with deployment.running():
             client = client_of(
                 newcomer(deployment, "single"), {"environment": "lab", "size": "small"}
