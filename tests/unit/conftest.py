@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from conftest import missing
+from support.postgres import postgres, programs
 
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory
@@ -42,3 +45,28 @@ def database(places: Places) -> Iterator[Database]:
 @pytest.fixture
 def directory(database: Database) -> Directory:
     return Directory(database)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL of our own."""
+    where = programs()
+    if where is None:
+        missing("PostgreSQL (Debian's package postgresql)")
+        raise AssertionError
+    with postgres(where) as addresses:
+        yield addresses[0]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    address: str = request.getfixturevalue("postgresql")
+    engine = sa.create_engine(address)
+    with engine.begin() as db:
+        db.execute(sa.text("DROP SCHEMA public CASCADE"))
+        db.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+    return address

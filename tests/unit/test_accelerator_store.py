@@ -6,15 +6,12 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
-from conftest import missing
 from sqlalchemy.exc import IntegrityError
 from support.accelerators import ill, slots, wish
-from support.postgres import postgres, programs
 
 from madang_hub.accelerators.leases import (
     ExtensionRefusedError,
@@ -34,30 +31,6 @@ from madang_hub.people.database import Database
 
 POLICY = Policy(longest=7200)
 SEOUL = ZoneInfo("Asia/Seoul")
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """The address of a PostgreSQL of our own."""
-    where = programs()
-    if where is None:
-        missing("PostgreSQL (Debian's package postgresql)")
-        raise AssertionError
-    with postgres(where) as addresses:
-        yield addresses[0]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'hub.sqlite'}"
-    address: str = request.getfixturevalue("postgresql")
-    engine = sa.create_engine(address)
-    with engine.begin() as db:
-        db.execute(sa.text("DROP SCHEMA public CASCADE"))
-        db.execute(sa.text("CREATE SCHEMA public"))
-    engine.dispose()
-    return address
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Dashboards: what is published, in which version, for whom. The service and the gateway stand on it."""
