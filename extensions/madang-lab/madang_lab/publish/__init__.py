@@ -1,0 +1,1 @@
+"""The author's side of publishing a notebook: what will be packed, what to know before, and the archive."""
