@@ -206,6 +206,23 @@ def test_more_than_the_service_takes(folder: Path, home: Path) -> None:
     assert kinds(plan(notebook, home, Limits(file=MIB - 1))) == [("file", "big")]
 
 
+def test_what_cannot_be_read(folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so what the system says is put in its place."""
+    shut, real = folder / "data", os.scandir
+
+    def scandir(path: Path) -> Any:
+        if path == shut:
+            raise PermissionError
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder / "helper.py")
+    assert kinds(plan(folder / "판매.ipynb", home)) == [
+        ("unreadable", "helper.py"),
+        ("unreadable", "data"),
+    ]
+
+
 def test_a_home_is_not_published(home: Path) -> None:
     (home / "a.ipynb").write_text(json.dumps(code()))
     assert kinds(plan(home / "a.ipynb", home)) == [("home", "")]

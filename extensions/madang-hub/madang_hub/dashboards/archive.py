@@ -165,6 +165,9 @@ def received(source: BinaryIO, store: Path, limits: Limits) -> Iterator[Incoming
         # says that somebody is at it, see clear()
         fcntl.flock(handle, fcntl.LOCK_EX)
         manifest = _unpack(source, folder / FILES, limits)
+        # all at the end: one after the other the disk would be waited for once per file
+        for file in manifest.files:
+            _sync(folder / FILES / file.path)
         _write(folder / MANIFEST, manifest.to_json().encode())
         for path in (*(folder / FILES / f for f in manifest.folders), folder / FILES, folder):
             path.chmod(0o755)  # whatever the umask is
@@ -264,8 +267,6 @@ def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> File:
             size += len(part)
             digest.update(part)
             file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
     if size != member.size:
         raise damaged()
     return File(member.name, size, digest.hexdigest())
@@ -376,8 +377,9 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    """Bring a file's bytes, or a folder's names, to the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(handle)
     finally:
