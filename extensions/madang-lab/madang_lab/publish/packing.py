@@ -25,7 +25,7 @@ def pack(plan: Plan, target: BinaryIO) -> None:
 
     Raises:
         ValueError: the plan says that it cannot be published.
-        ChangedMeanwhileError: a file was changed, removed or replaced since.
+        ChangedMeanwhileError: a file is gone since, is a link now, or has another size.
         OSError: a file cannot be read, or ``target`` not be written.
     """
     if not plan.ready:
