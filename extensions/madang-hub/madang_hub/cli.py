@@ -17,6 +17,7 @@ from madang_hub import (
     class_commands,
     environment_commands,
     home_commands,
+    lesson_commands,
     tracking_commands,
     user_commands,
     version_commands,
@@ -243,6 +244,7 @@ def parser() -> argparse.ArgumentParser:
     home_commands.register(add)
     environment_commands.register(add)
     version_commands.register(add)
+    lesson_commands.register(add)
     tracking_commands.register(add)
     bundle_commands.register(add)
     accelerator_commands.register(add)

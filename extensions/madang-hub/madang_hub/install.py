@@ -170,6 +170,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
         c.MadangLocalSpawner.homes = str(places.homes)
         c.MadangLocalSpawner.environments = str(root / ENVIRONMENTS)
         c.MadangLocalSpawner.samples = str(root / "images")
+        c.MadangLocalSpawner.lessons = str(root / "build" / "lessons")
         c.MadangLocalSpawner.logs = str(places.log / "servers")
         c.MadangLocalSpawner.public_port = settings.port
         c.MadangLocalSpawner.ip = "127.0.0.1"

@@ -21,6 +21,7 @@ from traitlets import Instance, Unicode
 
 from madang_hub.homes import home_of, slug
 from madang_hub.lending import cuda_visible
+from madang_hub.lessons import are_in
 from madang_hub.options import StartRefused
 from madang_hub.people.failures import ENDED, note, noting
 from madang_hub.places import SERVER_MARK
@@ -47,6 +48,9 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
     samples = Unicode(
         help="Folder with a folder per image: sample notebooks for a new home (`<folder>/<image>/samples`), "
         "start script, plot settings. Required, for example `images`."
+    ).tag(config=True)
+    lessons = Unicode(
+        help="Folder with the lessons, as `madang lessons` builds it. Default: none, people get no lessons."
     ).tag(config=True)
     logs = Unicode(
         help="Folder with one log per person's server, begun anew at each start. Required."
@@ -145,6 +149,8 @@ class MadangLocalSpawner(UserServer, SimpleLocalProcessSpawner):
         bin_folder = Path(self.environments) / image / "bin"
         env["PATH"] = f"{bin_folder}:{env.get('PATH', os.defpath)}"
         env["MADANG_SAMPLES"] = str(self._nearest(image, "samples"))
+        if self.lessons and are_in(self.catalog, image):
+            env["MADANG_LESSONS"] = self.lessons
         env[SERVER_MARK] = self.homes
         env["JUPYTER_CONFIG_PATH"] = str(jupyter_config(Path(self.samples)))
         if (visible := cuda_visible(self._lent)) is not None:

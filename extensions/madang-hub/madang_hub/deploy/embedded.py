@@ -18,8 +18,9 @@ from pathlib import Path
 import requests
 
 from madang_hub.catalog import Catalog
-from madang_hub.deploy import envs, lab_extension
+from madang_hub.deploy import envs, lab_extension, lessons
 from madang_hub.deploy.waiting import wait_for
+from madang_hub.lessons import are_in
 from madang_hub.places import (
     ACCELERATOR_PREFIX,
     PEOPLE_PREFIX,
@@ -184,8 +185,10 @@ def ensure_environments(root: Path, catalog: Catalog) -> Path:
     """Build what is missing of the environments that are offered; returns the proxy's program."""
     for name in catalog.environments:
         # a lock is whole: it holds its ancestors' packages at the same versions
-        envs.ensure_python(root, name, [catalog.images[name].locks[0]])
+        member = lessons.MEMBER if are_in(catalog, name) else None
+        envs.ensure_python(root, name, [catalog.images[name].locks[0]], member)
         lab_extension.ensure_in(root, name)
+    lessons.ensure(root)
     envs.ensure_python(root, "mlflow", ["locks/mlflow.txt"], "extensions/madang-mlflow")
     return envs.ensure_proxy(root)
 

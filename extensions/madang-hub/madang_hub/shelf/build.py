@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from madang_hub.catalog import Catalog
-from madang_hub.deploy import envs, lab_extension
+from madang_hub.deploy import envs, lab_extension, lessons
 from madang_hub.image_table import OUTSIDE_PARENT, TABLE, CatalogError
+from madang_hub.lessons import SOURCE as LESSONS
 from madang_hub.places import tool_of
 from madang_hub.shelf import plan, site
 from madang_hub.shelf.explain import explain
@@ -60,7 +61,7 @@ def build(
     """
     wanted_names = plan.order(catalog, names)
     wanted, to_build = look(catalog, root, wanted_names, environ)
-    _ensure_lab_extension(catalog, root, to_build)
+    _ensure_built_before(catalog, root, to_build)
     for number, name in enumerate(to_build, start=1):
         reference = catalog.reference(name)
         print(f"  building {reference} ({number} of {len(to_build)}) …", flush=True)
@@ -136,13 +137,16 @@ def _ensure_base(root: Path, environ: Mapping[str, str]) -> str:
     return found
 
 
-def _ensure_lab_extension(catalog: Catalog, root: Path, names: Sequence[str]) -> None:
-    """The wheel of the JupyterLab extension is there before an image copies it."""
-    if any(lab_extension.SOURCE in catalog.images[name].sources for name in names):
-        try:
+def _ensure_built_before(catalog: Catalog, root: Path, names: Sequence[str]) -> None:
+    """The wheel of the JupyterLab extension and the lessons are there before an image copies them."""
+    read = {path for name in names for path in catalog.images[name].sources}
+    try:
+        if lab_extension.SOURCE in read:
             lab_extension.ensure(root)
-        except envs.BuildError as error:
-            raise BuildError(str(error)) from error
+        if LESSONS in read:
+            lessons.ensure(root)
+    except envs.BuildError as error:
+        raise BuildError(str(error)) from error
 
 
 def _layers(reference: str, environ: Mapping[str, str]) -> str:
