@@ -105,5 +105,5 @@ def test_an_image_build_makes_it_first_where_it_is_needed(
 
     monkeypatch.setattr(lab_extension, "ensure", ensure)
     catalog = Catalog.load(root / "images" / "images.toml")
-    build._ensure_lab_extension(catalog, root, names)
+    build._ensure_built_before(catalog, root, names)
     assert asked == [root] * count

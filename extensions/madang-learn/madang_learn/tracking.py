@@ -85,8 +85,7 @@ class Runs:
             mlflow.end_run()
         for last in (False, True):
             try:
-                if not os.environ.get("MLFLOW_TRACKING_URI") and not last:
-                    raise ConnectionError("MLFLOW_TRACKING_URI is not set")
+                _require_server()
                 mlflow.start_run(experiment_id=self._experiment(), run_name=name, tags=tags)
             except Exception as error:
                 if last:
@@ -114,6 +113,7 @@ class Runs:
         """The lesson's runs, newest first (a pandas table); those in the home where no server answers."""
         with _impatient():
             try:
+                _require_server()
                 return self._search()
             except Exception as error:
                 _away(error)
@@ -127,6 +127,12 @@ class Runs:
         if found is None:
             return pd.DataFrame()
         return mlflow.search_runs(experiment_ids=[found.experiment_id])
+
+
+def _require_server() -> None:
+    """Without an address MLflow would make a database in the folder of the notebook."""
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise ConnectionError("MLFLOW_TRACKING_URI is not set")
 
 
 @contextmanager
