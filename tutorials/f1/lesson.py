@@ -117,7 +117,12 @@ q[2].check(mean_ink)
 # %% id="plot"
 figure, axes = plt.subplots(figsize=(5, 3))
 for digit in (0, 1):
-    axes.hist(table.loc[table["digit"] == digit, "ink"], bins=20, alpha=0.6, label=str(digit))
+    axes.hist(
+        table.loc[table["digit"] == digit, "ink"],
+        bins=range(180, 450, 15),
+        alpha=0.6,
+        label=str(digit),
+    )
 axes.set_title(say("숫자 0과 1의 잉크", "Ink of the digits 0 and 1"))
 axes.set_xlabel(say("잉크 (칸 값의 합)", "ink (sum of cells)"))
 axes.set_ylabel(say("그림 수 (장)", "images"))
@@ -125,7 +130,7 @@ axes.legend(title=say("숫자", "digit"))
 plt.show()
 
 # %% [markdown] id="ex3-text"
-# 두 산이 거의 겹칩니다. 잉크의 양만으로는 0과 1을 가려낼 수 없다는 뜻입니다.
+# 두 산이 많이 겹칩니다. 잉크의 양만으로는 0과 1을 가려낼 수 없다는 뜻입니다.
 #
 # ### 문제 3
 #

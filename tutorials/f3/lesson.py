@@ -145,6 +145,7 @@ runs[["tags.mlflow.runName", "metrics.test_accuracy", "tags.lesson.version"]].he
 answers = logistic.predict(test_x)
 missed = np.flatnonzero(answers != test_y)
 print(say("틀린 그림", "missed"), len(missed))
+print(say("정답과 답", "label and answer"), *zip(test_y[missed].tolist(), answers[missed].tolist()))
 
 figure = plt.figure(figsize=(9, 4))
 left, right = figure.subfigures(1, 2)
@@ -154,7 +155,7 @@ axes.set_xlabel(say("모델의 답", "answered"))
 axes.set_ylabel(say("정답", "label"))
 for axis, place in zip(right.subplots(2, 3).flat, missed):
     axis.imshow(test_x[place].reshape(8, 8), cmap="gray_r")
-    axis.set_title(say("정답", "label") + f" {test_y[place]} → {answers[place]}")
+    axis.set_title(f"{say('정답', 'label')} {test_y[place]}, {say('답', 'said')} {answers[place]}")
     axis.axis("off")
 plt.show()
 
