@@ -44,6 +44,7 @@ COPIED = (
     "locks",
     "mlflow",
     "extensions",
+    "tutorials",
     ".dockerignore",
     "jupyterhub_config.py",
 )

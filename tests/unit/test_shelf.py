@@ -310,6 +310,7 @@ def test_a_password_of_a_mirror_is_in_a_file_and_in_no_argument(
         "locks",
         "mlflow",
         "extensions",
+        "tutorials",
         ".dockerignore",
         "jupyterhub_config.py",
     ):

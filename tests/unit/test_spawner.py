@@ -158,3 +158,28 @@ async def test_a_process_sees_the_gpus_of_the_lease(
     with pytest.raises(StartRefused):
         await spawner.start()
     assert spawner.get_env().get("CUDA_VISIBLE_DEVICES") == visible
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder", "told"),
+    [("lab", "/lessons", "/lessons"), ("rescue", "/lessons", None), ("lab", "", None)],
+)
+def test_a_process_is_told_where_its_environments_lessons_are(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    folder: str,
+    told: str | None,
+) -> None:
+    monkeypatch.setattr(LocalProcessSpawner, "get_env", lambda _: {})
+    catalog = Catalog.load(root / TABLE)
+    offered = catalog.environments
+    spawner = Process(
+        catalog=catalog,
+        environments="/nowhere",
+        samples=str(root / "images"),
+        lessons=folder,
+        user=SimpleNamespace(name="minji"),
+    )
+    monkeypatch.setattr(spawner, "_choice", SimpleNamespace(environment=offered[environment]))
+    assert spawner.get_env().get("MADANG_LESSONS") == told
