@@ -429,3 +429,22 @@ def test_headings_lists_and_code_words_are_the_same_in_both(lesson: build.Writte
         assert set(re.findall(r"<(http[^>]*)>", korean)) == set(
             re.findall(r"<(http[^>]*)>", english)
         )
+
+
+@pytest.mark.parametrize("lesson", OURS, ids=lambda o: o.about.id)
+def test_data_are_declared_and_nothing_is_fetched(lesson: build.Written) -> None:
+    texts = build.texts_of(lesson)
+    written = "\n".join(cell.source for cell in lesson.cells if cell.kind == "code")
+    assert not re.search(r"https?:|urlopen|fetch_|read_csv|requests", written)
+    assert bool(lesson.about.data) == ("sklearn.datasets" in written)
+    for data in lesson.about.data:
+        kind = (
+            {"ko": "실제 데이터", "en": "Real data"}
+            if data.real
+            else {"ko": "합성", "en": "Synthetic"}
+        )
+        for lang, cells in texts.items():
+            whole = "\n".join(cells.values())
+            assert data.name in whole
+            assert data.licence in whole
+            assert kind[lang] in whole
