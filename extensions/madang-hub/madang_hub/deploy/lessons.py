@@ -23,8 +23,10 @@ def ensure(root: Path) -> Path:
     Raises:
         BuildError: one cannot be built; the message says which and why.
     """
+    folder_of(root).parent.mkdir(exist_ok=True)
     try:
-        build.build(root, folder_of(root))
+        with envs.alone(root / "build" / ".lessons.lock"):
+            build.build(root, folder_of(root))
     except LessonError as error:
         raise envs.BuildError(f"A lesson cannot be built: {error}") from error
     return folder_of(root)
