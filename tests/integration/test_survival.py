@@ -302,6 +302,19 @@ def test_a_stop_without_the_engine_is_done_when_it_is_back(stack: Stack, james: 
     wait_for(lambda: not stack.leftovers(james), "the container to be removed after all", 40)
 
 
+@pytest.mark.long  # two looks at the engine's list are a minute
+def test_a_stop_that_the_next_hub_knows_nothing_of_is_done(stack: Stack, james: Person) -> None:
+    wait_for(lambda: _starts(james), "a start to work", 90)
+    with stack.without("engine"):
+        james.api("DELETE", f"/users/{james.name}/server")
+        wait_for(lambda: not james.server_ready, "the Hub to give up the server")
+        stack.part("hub").kill()
+    stack.part("hub").start()
+    wait_for(lambda: signed_in_again(james), "the Hub to be back", 90)
+    assert stack.server_of(james).status == "running"
+    wait_for(lambda: not stack.leftovers(james), "the container to be removed after all", 120)
+
+
 def _starts(person: Person) -> bool:
     try:
         person.start(seconds=20, environment="lab", size="small")

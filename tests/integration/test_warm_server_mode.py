@@ -19,12 +19,12 @@ from docker.models.containers import Container
 from support.deployment import Deployment, wait_for
 from support.notebook import notebook
 from support.people import Person, newcomer
+from support.warm_stack import CHOICE, Stack
 
 from madang_hub.isolation import networks
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
-CHOICE = {"environment": "lab", "size": "small"}
 BASE = 2
 NETWORK = "10.236.0.0/24"
 
@@ -72,62 +72,6 @@ print(json.dumps({
 """
 
 
-class Stack:
-    """The stack, its admin, and what waits in it."""
-
-    def __init__(self, admin: Person, engine: docker.DockerClient) -> None:
-        self.admin, self.deployment, self.engine = admin, admin.deployment, engine
-        self.instance = self.deployment.instance
-
-    def containers(self, start: str) -> list[Container]:
-        """Those whose names begin so, whether they run or not."""
-        found: list[Container] = self.engine.containers.list(
-            all=True, filters={"label": f"madang.instance={self.instance}"}
-        )
-        return [c for c in found if str(c.name).startswith(f"{self.instance}-{start}")]
-
-    def waiting(self) -> list[Container]:
-        return self.containers("warm-")
-
-    def server_of(self, person: Person) -> Container:
-        (found,) = [
-            c for c in self.containers("user-") if c.name == f"{self.instance}-user-{person.name}"
-        ]
-        return found
-
-    def metric(self, name: str, **labels: str) -> float:
-        """What the Hub's metrics say; 0 where it says nothing."""
-        page = self.admin.session.get(f"{self.admin.url}/hub/metrics", timeout=20).text
-        for line in page.splitlines():
-            if line.startswith(name + "{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
-                return float(line.split()[-1])
-        return 0.0
-
-    def ready(self) -> int:
-        return int(self.metric("madang_warm_servers", state="ready", kind="lab/small"))
-
-    def filled(self, count: int = BASE) -> None:
-        wait_for(lambda: self.ready() >= count, f"{count} waiting servers", 120)
-
-    def start(self, person: Person, how: str) -> None:
-        """Start the person's server, and see that it came about like this."""
-        if how == "warm":
-            self.filled(1)
-        else:
-            for container in self.waiting():
-                container.remove(force=True)
-        before = self.metric("madang_server_starts_total", how=how)
-        person.start(**CHOICE)
-        assert self.metric("madang_server_starts_total", how=how) == before + 1
-
-    def slots(self) -> set[str]:
-        return {f.name for f in (self.deployment.data / "run" / "warm").iterdir()}
-
-    def part(self, service: str) -> Container:
-        found: Container = self.engine.containers.get(f"{self.instance}-{service}-1")
-        return found
-
-
 @pytest.fixture(scope="module")
 def stack(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     deployment = Deployment(
@@ -139,7 +83,7 @@ def stack(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
     try:
         admin = Person(deployment, deployment.admin, language="en")
         admin.join(deployment.one_time_password(deployment.up()))
-        yield Stack(admin, engine)
+        yield Stack(admin, engine, BASE)
     finally:
         print(deployment.logs())  # shown when a test failed
         deployment.remove()

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,9 +193,11 @@ def imported(
     words = ["--class", team, "--title", title, "--passwords", str(passwords)]
     deployment.madang("class", "import", str(file), *words)
     found = Classroom(deployment, team, {})
-    for name, once in one_time_passwords(passwords).items():
-        found.people[name] = Person(deployment, name)
-        found.people[name].join(once)
+    once = one_time_passwords(passwords)
+    found.people.update({name: Person(deployment, name) for name in once})
+    with ThreadPoolExecutor(8) as together:
+        for done in [together.submit(found.people[n].join, word) for n, word in once.items()]:
+            done.result()
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.deployment import ROOT
+from support.deployment import ROOT, wait_for
 
 _ENGINE = ROOT / "scripts" / "engine"
 
@@ -52,6 +54,68 @@ class Island:
         done = self.run(words, cwd, environ)
         assert done.returncode == 0, f"{' '.join(words)}:\n{done.stdout}"
         return done.stdout
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """This thread, what it starts meanwhile, and its settings of the engine are on the island."""
+        names = ("DOCKER_HOST", "DOCKER_CONFIG", "PATH", "MADANG_ENGINE_DIR")
+        before = {name: os.environ.get(name) for name in names}
+        with Path("/proc/thread-self/ns/net").open("rb") as outside:
+            try:
+                os.environ.update({name: self.environ[name] for name in names})
+                _enter(Path("/run/netns") / self.name)
+                yield
+            finally:
+                _enter(Path(f"/proc/self/fd/{outside.fileno()}"))
+                for name, value in before.items():
+                    if value is None:
+                        del os.environ[name]
+                    else:
+                        os.environ[name] = value
+
+    def take(self, images: Sequence[str]) -> None:
+        """Bring these images of the engine outside to the one here."""
+        with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:
+            subprocess.run(["docker", "load"], env=self.environ, stdin=saving.stdout, check=True)
+        assert saving.returncode == 0
+
+    def restart_engine(self, how: signal.Signals) -> None:
+        """End the engine's daemon by this signal and start the same again; wait until it answers."""
+        run = self.folder / "engine" / "run"
+        pid, containerd = (
+            int((run / name).read_text())
+            for name in ("dockerd.pid", "exec/containerd/containerd.pid")
+        )
+        command, environ = (
+            Path(f"/proc/{pid}/{name}").read_bytes().rstrip(b"\0").split(b"\0")
+            for name in ("cmdline", "environ")
+        )
+        os.kill(pid, how)
+        # one that has ended and waits for its parent's notice still counts for the next
+        processes = [Path(f"/proc/{number}") for number in (pid, containerd)]
+        wait_for(lambda: not any(p.exists() for p in processes), "the daemon to end", 90)
+        with (self.folder / "engine" / "log" / "dockerd.log").open("ab") as log:
+            subprocess.run(
+                [*("nsenter", f"--net=/run/netns/{self.name}", "setsid", "--fork"), *command],
+                env={k.decode(): v.decode() for k, v in (line.split(b"=", 1) for line in environ)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=True,
+            )
+        wait_for(lambda: not self.run(["docker", "version"]).returncode, "the new daemon", 90)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_NEW_NETWORK = 0x40000000
+"""``CLONE_NEWNET`` of setns(2)."""
+
+
+def _enter(namespace: Path) -> None:
+    """This thread goes into a network namespace."""
+    with namespace.open("rb") as file:
+        if _libc.setns(file.fileno(), _NEW_NETWORK):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 @contextmanager

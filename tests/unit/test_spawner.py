@@ -38,8 +38,11 @@ class Networks:
 
     range = IPv4Network("10.213.0.0/20")
 
+    def plan(self, index: int) -> networks.NetworkPlan:
+        return networks.plan(self.range, index)
+
     async def take(self) -> networks.NetworkPlan:
-        return networks.plan(self.range, 0)
+        return self.plan(0)
 
     async def make(self, _: networks.NetworkPlan) -> None:
         pass
@@ -50,6 +53,9 @@ class Spawner(MadangSpawner):
 
     client = docker.APIClient(version="1.45")
     networks = cast(NetworkPool, Networks())
+
+    async def get_object(self) -> Any:
+        return None
 
     def begin(self) -> Any:
         return SimpleNamespace(
@@ -183,3 +189,45 @@ def test_a_process_is_told_where_its_environments_lessons_are(
     )
     monkeypatch.setattr(spawner, "_choice", SimpleNamespace(environment=offered[environment]))
     assert spawner.get_env().get("MADANG_LESSONS") == told
+
+
+def describes(spawner: Spawner, monkeypatch: pytest.MonkeyPatch, index: int) -> None:
+    """The engine has a container with the spawner's name, in this network."""
+    found = {
+        "Id": "left",
+        "Config": {"Labels": {"madang.network": str(index)}},
+        "State": {"Running": True},
+    }
+
+    async def get_object() -> dict[str, Any]:
+        return found
+
+    monkeypatch.setattr(spawner, "get_object", get_object)
+
+
+async def test_after_a_restart_in_the_middle_of_a_start_the_container_says_where_it_is(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describes(spawner, monkeypatch, 7)
+    spawner.orm_spawner = None
+    server = SimpleNamespace(base_url="/user/minji/", url="http://:0/user/minji/")
+    monkeypatch.setattr(Spawner, "server", server)
+    spawner.load_state({"network_index": -1})
+    assert await spawner.get_url() == server.url, "nobody has asked the engine"
+    assert await spawner.poll() is None
+    assert spawner.network_index == 7
+    assert await spawner.get_url() == "http://10.213.0.58:8888/user/minji/"
+
+
+async def test_what_an_ended_hub_left_of_the_name_goes_with_its_network(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describes(spawner, monkeypatch, 7)
+    dropped = []
+
+    async def drop(container: str, index: int) -> None:
+        dropped.append((container, index))
+
+    monkeypatch.setattr(spawner.networks, "drop", drop, raising=False)
+    await refused(spawner, monkeypatch, NONE, "no")
+    assert dropped == [("left", 7)]

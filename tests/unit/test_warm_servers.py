@@ -39,18 +39,22 @@ class Networks:
     """A pool of networks without an engine."""
 
     def __init__(self) -> None:
+        self.range = POOL
         self.used: set[int] = set()
         self.removed: list[str] = []
+        self.away = False
 
     async def take(self) -> networks.NetworkPlan:
-        index = networks.next_free(self.used, POOL)
+        index = networks.next_free(self.used, self.range)
         self.used.add(index)
-        return networks.plan(POOL, index)
+        return networks.plan(self.range, index)
 
     async def make(self, _: networks.NetworkPlan) -> None:
         pass
 
     async def drop(self, container: str, index: int) -> None:
+        if self.away:
+            raise APIError("no engine")
         if container:
             self.removed.append(container)
         self.used.discard(index)
@@ -72,6 +76,7 @@ class Engine:
     gone_on: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
     hello: bytes = b'{"waiting": 1}'
+    slow: asyncio.Event | None = None
 
     def _may(self, call: str) -> None:
         if self.fail == call:
@@ -83,6 +88,9 @@ class Engine:
     async def create(
         self, slot: str, choice: Choice, plan: Any, folder: Path, owner: HasContainer
     ) -> None:
+        if self.slow:
+            # a thread asks the engine, and nothing stops a thread
+            await asyncio.shield(self.slow.wait())
         owner.container = f"container-{slot}"
         self._may("create")
         end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -300,6 +308,57 @@ async def test_a_start_that_is_given_up_leaves_nothing(world: World) -> None:
         await start
     assert len(world.networks.removed) == 1
     assert not world.engine.told
+
+
+async def test_what_an_engine_that_is_away_does_not_remove_is_removed_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that has a person's name already, which no other look can tell from a person's own."""
+    await world.filled(5)
+    world.networks.away = True
+    world.engine.fail = "connect"
+    with pytest.raises(NotWarmError):
+        await world.claim()
+    assert world.engine.names
+    assert not world.networks.removed
+    monkeypatch.setattr(servers, "EVERY", 0)
+    running = asyncio.create_task(world.pool.run())
+    await until(lambda: len(world.engine.cleared) > 2)
+    world.networks.away = False
+    await until(lambda: world.networks.removed == [*world.engine.names])
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert world.networks.removed.count(next(iter(world.engine.names))) == 1
+
+
+async def test_where_no_place_is_left_one_that_waits_gives_way(world: World) -> None:
+    nets, warm = cast(NetworkPool, world.networks), world.pool
+    await world.filled(5)
+    world.networks.range = IPv4Network("10.213.0.0/26")
+    for _ in range(8):
+        await servers.a_place(nets, warm)
+    assert len(world.networks.removed) == 5
+    assert world.nothing_left
+    with pytest.raises(networks.PoolExhausted):
+        await servers.a_place(nets, warm)
+    with pytest.raises(networks.PoolExhausted):
+        await servers.a_place(nets, None)
+
+
+async def test_one_that_is_made_is_there_before_it_is_removed(world: World) -> None:
+    world.engine.slow = asyncio.Event()
+    await world.pool.look()
+    await until(lambda: len(world.pool._making) == 2)
+    giving = asyncio.create_task(world.pool.give_way())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not giving.done()
+    assert len(world.networks.used) == 2, "its network is not another's yet"
+    world.engine.slow.set()
+    assert await giving
+    assert len(world.networks.removed) == 1
+    assert len(world.networks.used) == 1
 
 
 async def test_one_in_the_middle_of_a_claim_is_not_taken_for_a_leftover(world: World) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
+from madang_hub.isolation.forgotten import looking
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import options_from_form
 from madang_hub.people import discovery
@@ -194,6 +195,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
         kept=settings.networks_kept,
     )
     c.MadangSpawner.networks = networks
+    looking(networks, f"{settings.instance}-user-", MadangSpawner.names, settings.hub_port)
     if settings.warm:
         from madang_hub.warm.beginning import warm_servers
 

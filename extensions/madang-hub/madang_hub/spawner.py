@@ -13,24 +13,24 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import aiohttp
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 from dockerspawner import DockerSpawner
 from requests.exceptions import ConnectionError as EngineGone
 from traitlets import Instance, Int, Unicode
 
 from madang_hub.catalog import Choice
+from madang_hub.engine_trouble import EngineTrouble
 from madang_hub.first_answer import listens, responds
-from madang_hub.isolation.networks import NetworkPlan, PoolExhausted
-from madang_hub.isolation.pool import NetworkPool
+from madang_hub.isolation.networks import NetworkPlan, PoolExhausted, index_in
 from madang_hub.lending import Lent
-from madang_hub.options import StartRefused
 from madang_hub.people.failures import noting
 from madang_hub.user_container import HUB_HOST, host_config, hostname, lease_labels
-from madang_hub.user_server import HOME_TROUBLE, UserServer
+from madang_hub.user_server import HOME_TROUBLE
 from madang_hub.warm.claimed import NotWarmError
-from madang_hub.warm.servers import WarmServers
+from madang_hub.warm.servers import WarmServers, a_place
 
 GUARD_MAX_AGE = 60.0
 """Seconds after which a silent guard counts as gone."""
@@ -40,16 +40,13 @@ TIDY_AGAIN = 10.0
 """Seconds until the engine is asked again to remove what it could not."""
 
 
-class MadangSpawner(UserServer, DockerSpawner):
+class MadangSpawner(EngineTrouble, DockerSpawner):
     """One container and one network per user server."""
 
     instance = Unicode(
         "madang",
         help="Name of this installation: label of its containers and networks. Default: `madang`.",
     ).tag(config=True)
-    networks = Instance(NetworkPool, help="The networks that servers get, one each. Required.").tag(
-        config=True
-    )
     warm = Instance(
         WarmServers,
         allow_none=True,
@@ -66,14 +63,21 @@ class MadangSpawner(UserServer, DockerSpawner):
     waiting: ClassVar[int] = 0
     """How many containers are starting just now."""
     _tidying: ClassVar[set[asyncio.Task[None]]] = set()
+    _all: ClassVar[WeakSet[MadangSpawner]] = WeakSet()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._all.add(self)
         self._answered = False  # it was up once: only then an end is one that a person missed
         self._stage: tuple[int, str] = (0, "")
         self._stage_changed = asyncio.Event()
         self._network: asyncio.Future[None] | None = None
         self._exit_code = 0  # of the container that was last seen to have ended
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The names of the containers that run, start or stop just now, as this Hub knows it."""
+        return {spawner.object_name for spawner in cls._all if spawner.active}
 
     # ---- options --------------------------------------------------------------------------
 
@@ -140,7 +144,8 @@ class MadangSpawner(UserServer, DockerSpawner):
     async def _make(self, choice: Choice, home: Path, lent: Lent) -> None:
         """A new container on a network of its own, started."""
         try:
-            plan = await self.networks.take()
+            await self._clear_name()
+            plan = await a_place(self.networks, self.warm)
             self.network_index = plan.index
             self._network = asyncio.ensure_future(self.networks.make(plan))
             self.network_name = plan.name
@@ -157,38 +162,13 @@ class MadangSpawner(UserServer, DockerSpawner):
         except (EngineGone, PoolExhausted, DockerException) as error:
             raise self._explained(error) from error
 
-    def _explained(self, error: Exception) -> StartRefused:
-        if isinstance(error, PoolExhausted):
-            return self._refusal(
-                "All places on this machine are taken. Try again when others have stopped.",
-                "networks",
-                str(error),
-            )
-        if isinstance(error, APIError) and "no space left" in str(error).lower():
-            return self._refusal(
-                "The machine's disk is full, so no server can be started. Tell the operator; your files "
-                "are safe.",
-                "disk-full",
-                str(error),
-            )
-        if isinstance(error, APIError) and self.not_given(str(error)):
-            return self.no_accelerator(str(error))
-        # the gateway answers 502 and 503 when the engine behind it doesn't
-        if isinstance(error, APIError) and error.status_code not in (None, 502, 503):
-            hint = ""
-            if "overlap" in str(error).lower():
-                hint = f"; MADANG_NETWORK {self.networks.range} is not free here, see 'make doctor'"
-            return self._refusal(
-                "The container engine refused to start your server. Tell the operator the time.",
-                "engine-refused",
-                f"engine: {error}{hint}",
-            )
-        return self._refusal(
-            "The container engine does not answer, so no server can be started now. Running servers go "
-            "on; try again in a few minutes.",
-            "engine",
-            f"engine: {error}",
-        )
+    async def _clear_name(self) -> None:
+        """Remove a container with this server's name, and its network: a Hub that ended left it."""
+        if (found := await self.get_object()) is None:
+            return
+        self.log.warning("Removing %s, which an ended Hub left", self.container_name)
+        await self.networks.drop(found[self.object_id_key], index_in(found["Config"]["Labels"]))
+        self.object_id = ""
 
     def _create_kwargs(self, plan: NetworkPlan, choice: Choice) -> dict[str, Any]:
         endpoint = self.client.create_endpoint_config(ipv4_address=str(plan.address))
@@ -305,6 +285,9 @@ class MadangSpawner(UserServer, DockerSpawner):
             if self._answered:
                 self.last_end = "killed"
             return 0
+        if self.network_index < 0:
+            # the Hub ended in the middle of its start
+            self.network_index = index_in(container["Config"]["Labels"])
         state = container["State"]
         if state["Running"]:
             return None
@@ -315,6 +298,13 @@ class MadangSpawner(UserServer, DockerSpawner):
         if self._answered:
             self.last_end = end
         return f"exit code {state['ExitCode']}, {end} at {state['FinishedAt']}"
+
+    async def get_url(self) -> str:
+        """Where the server answers; a Hub that ended in the middle of its start did not write it down."""
+        if self.network_index < 0 or self.server is None:
+            return str(await super().get_url())
+        address = self.networks.plan(self.network_index).address
+        return f"http://{address}:{self.port}{self.server.base_url}"
 
     async def get_object(self) -> Any:
         """The engine's description of the container; None when there is none.
@@ -343,6 +333,7 @@ class MadangSpawner(UserServer, DockerSpawner):
             await self.remove_object()
         except (EngineGone, DockerException) as error:
             raise RuntimeError(f"the engine did not stop {self.container_name}: {error}") from error
+        self.networks.removed(self.object_id)
         self.object_id = ""
 
     async def tidy(self) -> None:

@@ -114,6 +114,11 @@ def index_of(name: str, *, instance: str = "madang") -> int | None:
     return int(found[1]) if found else None
 
 
+def index_in(labels: Mapping[str, str] | None) -> int:
+    """The index of the network of a container with these labels; -1 where it has none."""
+    return int((labels or {}).get(NETWORK_LABEL, -1))
+
+
 def is_as_planned(inspected: Mapping[str, Any], plan: NetworkPlan) -> bool:
     """Whether the engine's description of a network is what :func:`plan` asks for (its range may have
     been another before a change of the settings)."""

@@ -7,17 +7,22 @@ one thread for all its Docker calls, and a network takes as long to make as a co
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
+from weakref import WeakValueDictionary
 
 import docker
 import docker.utils
 from docker.errors import APIError, NotFound
 
 from madang_hub.isolation import networks
+
+REMEMBERED = 1000
+"""How many removed containers are remembered; a second removal follows within a minute or so."""
 
 
 class NetworkPool:
@@ -36,6 +41,8 @@ class NetworkPool:
         self._client: docker.APIClient | None = None
         self._used: set[int] | None = None
         self._lock = asyncio.Lock()
+        self._gone: deque[str] = deque(maxlen=REMEMBERED)
+        self._dropping: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NetworkPool:
         """Itself: traitlets copies every configured value, and which networks are taken is known here only."""
@@ -75,25 +82,48 @@ class NetworkPool:
     async def drop(self, container: str, index: int) -> None:
         """Remove ``container`` (an id, or empty) and free its network (-1: none).
 
-        What is gone already is passed over.
+        What is gone already is passed over. Several may ask for the same container; its network is freed once,
+        for right after it may be another's.
 
         Raises:
             docker.errors.DockerException, requests.exceptions.ConnectionError: not removed yet.
         """
-        if container:
-            with suppress(NotFound):
-                await self._call(lambda c: c.remove_container(container, v=True, force=True))
-        if index >= self._kept:
-            name = self.plan(index).name
-            with suppress(NotFound):
-                await self._call(lambda c: c.remove_network(name))
-        if self._used is not None:
-            self._used.discard(index)
+        lock = self._dropping.setdefault(container, asyncio.Lock()) if container else asyncio.Lock()
+        async with lock:
+            if container in self._gone:
+                return
+            if container:
+                with suppress(NotFound):
+                    await self._call(lambda c: c.remove_container(container, v=True, force=True))
+            if index >= self._kept:
+                name = self.plan(index).name
+                with suppress(NotFound):
+                    await self._call(lambda c: c.remove_network(name))
+            if self._used is not None:
+                self._used.discard(index)
+            if container:
+                self.removed(container)
+
+    def removed(self, container: str) -> None:
+        """Remember that this container is gone: a later :meth:`drop` does not free its network again."""
+        self._gone.append(container)
+
+    async def containers(self) -> list[dict[str, Any]]:
+        """All containers of this installation's servers, as the engine lists them.
+
+        Raises:
+            docker.errors.DockerException, requests.exceptions.ConnectionError: the engine cannot be asked.
+        """
+        label = {"label": f"{networks.INSTANCE_LABEL}={self._instance}"}
+        found: list[dict[str, Any]] = await self._call(
+            lambda client: client.containers(all=True, filters=label)
+        )
+        return found
 
     async def _in_use(self) -> set[int]:
         """Ask the engine which networks belong to containers; remove those that a crash left behind."""
         label = {"label": f"{networks.INSTANCE_LABEL}={self._instance}"}
-        containers = await self._call(lambda client: client.containers(all=True, filters=label))
+        containers = await self.containers()
         labels = (c["Labels"].get(networks.NETWORK_LABEL) for c in containers)
         used = {int(index) for index in labels if index}
         found = await self._call(lambda client: client.networks(filters=label))

@@ -14,7 +14,7 @@ import docker.utils
 from docker.errors import ImageNotFound, NotFound
 
 from madang_hub.catalog import Catalog, Choice
-from madang_hub.isolation.networks import INSTANCE_LABEL, NETWORK_LABEL, NetworkPlan
+from madang_hub.isolation.networks import INSTANCE_LABEL, NetworkPlan, index_in
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.user_container import WAIT, hostname, warm_host_config, warm_labels
 from madang_hub.warm.names import WARM_LABEL, container_name, prefix
@@ -99,7 +99,7 @@ class Containers:
             if slot in known or not any(name.startswith(start) for name in names):
                 continue
             with suppress(NotFound):
-                await networks.drop(row["Id"], int(row["Labels"].get(NETWORK_LABEL, -1)))
+                await networks.drop(row["Id"], index_in(row["Labels"]))
 
     def _call(self, call: Callable[[docker.APIClient], Any]) -> asyncio.Future[Any]:
         def run() -> Any:

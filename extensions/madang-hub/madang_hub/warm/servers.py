@@ -11,7 +11,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,8 +38,12 @@ EVERY = 5.0
 """Seconds between two looks at the pool."""
 ARRIVAL = 120.0
 """Seconds after which one that does not come to wait is given up."""
-PATIENCE = 3.0
-"""Seconds that a claim may take before the server is started cold."""
+PATIENCE = 15.0
+"""Seconds that a claim may take before the server is started cold.
+
+It takes 0.1 s. Where two hundred people press start at once, the Hub comes to each only after seconds; to give
+up then would only make them wait for a new container as well.
+"""
 AGAIN = timedelta(seconds=30)
 """Until another of a kind is made after one that could not be."""
 
@@ -125,6 +128,7 @@ class WarmServers:
         self._failed: dict[str, datetime] = {}
         self._kinds: dict[str, pool.Kind] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
+        self._left: list[Server] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> WarmServers:
         """Itself: traitlets copies every configured value."""
@@ -198,6 +202,13 @@ class WarmServers:
         )
         server.line.go()
 
+    async def give_way(self) -> bool:
+        """Remove one, for somebody needs its place now; False where none waits or is being made."""
+        for server in sorted(self._servers.values(), key=lambda s: s.ready):
+            await self._dropped(server)
+            return True
+        return False
+
     # ---- the pool -------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -209,6 +220,9 @@ class WarmServers:
         try:
             while True:
                 try:
+                    left, self._left = self._left, []
+                    for server in left:
+                        await self._removed(server)
                     known = {*self._servers, *self._in_claim}
                     await self._engine.clear(self._networks, known)
                     lines.sweep(self._slots, known)
@@ -291,16 +305,28 @@ class WarmServers:
         """Make one; a failure is logged, and the kind rests for a while."""
         choice = self._choice(server.kind)
         assert choice is not None  # noqa: S101  # the rule makes only kinds that it was told of
+        parts: list[asyncio.Future[None]] = []
         try:
             server.line.listen()
-            async with asyncio.timeout(ARRIVAL):
-                await asyncio.gather(
+            parts += map(
+                asyncio.ensure_future,
+                (
                     self._networks.make(server.plan),
                     self._engine.create(
                         server.slot, choice, server.plan, server.line.folder, server
                     ),
-                )
+                ),
+            )
+            async with asyncio.timeout(ARRIVAL):
+                await asyncio.wait(parts)
+                for part in parts:
+                    part.result()
                 await server.line.arrival()
+        except asyncio.CancelledError:
+            # what the engine was asked for is there before it is removed
+            if parts:
+                await asyncio.wait(parts)
+            raise
         except (NotWarmError, DockerException, EngineGone, OSError, TimeoutError) as error:
             self._gave_up(server.kind, error)
             self._servers.pop(server.slot, None)
@@ -325,8 +351,12 @@ class WarmServers:
     async def _removed(self, server: Server) -> None:
         """Nothing is left of it; where the engine cannot remove it now, a later look does."""
         server.line.close()
-        with suppress(DockerException, EngineGone):
+        try:
             await self._networks.drop(server.container, server.plan.index)
+        except (DockerException, OSError) as error:
+            # it may have a person's name by now, so nobody but the one who knows it can find it
+            log.warning("Not removed yet: the server of %s (%s)", server.slot, error)
+            self._left.append(server)
 
     def _count(self, wanted: Mapping[str, int] | None = None) -> None:
         states = [(s.kind, "ready" if s.ready else "starting") for s in self._servers.values()]
@@ -340,3 +370,17 @@ async def _all(*parts: Awaitable[Any]) -> list[Any]:
         if isinstance(one, BaseException):
             raise one
     return done
+
+
+async def a_place(networks: NetworkPool, warm: WarmServers | None) -> NetworkPlan:
+    """A free network; where all are taken, that of a server that waits for nobody yet.
+
+    Raises:
+        PoolExhausted: people's servers have them all.
+    """
+    while True:
+        try:
+            return await networks.take()
+        except PoolExhausted:
+            if warm is None or not await warm.give_way():
+                raise
