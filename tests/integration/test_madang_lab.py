@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import requests
-from conftest import missing
-from support.deployment import free_ports, wait_for
+from support.deployment import wait_for
 from support.fake_hub import FakeHub, fake_hub
+from support.user_server import MENTOR, OWNER, STRANGER, Server, user_server
 
 from madang_hub.deploy import envs, lab_extension
 
-OWNER, MENTOR, STRANGER = "o" * 32, "m" * 32, "s" * 32
 LOOK_IN = {
     "id": 5,
     "mentor": "kim",
@@ -64,89 +58,19 @@ LENDING = {
 }
 
 
-@dataclass
-class Server:
-    """The user server of minji; ``url`` ends with a slash."""
-
-    hub: FakeHub
-    url: str
-    log: Path
-    process: subprocess.Popen[bytes]
-
-    def ask(self, method: str, path: str, token: str = OWNER, **options: Any) -> requests.Response:
-        headers = {"Authorization": f"token {token}"} if token else {}
-        headers |= options.pop("headers", {})
-        return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
-
-    def status(self, token: str = OWNER) -> dict[str, Any]:
-        reply = self.ask("GET", "madang/status", token)
-        assert reply.status_code == 200, reply.text
-        found: dict[str, Any] = reply.json()
-        return found
-
-    @asynccontextmanager
-    async def socket(self, path: str, token: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as http,
-            http.ws_connect(self.url + path) as socket,
-        ):
-            yield socket
-
-
 @pytest.fixture(scope="module")
 def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    program = root / "build" / "env" / "lab" / "bin" / "jupyterhub-singleuser"
-    if not program.exists():
-        missing("build/env/lab (run `scripts/madang environments`)")
-    home = tmp_path_factory.mktemp("home")
     people = {OWNER: "minji", MENTOR: "kim", STRANGER: "lee"}
-    [port] = free_ports(1)
     with fake_hub(FakeHub("minji", people, {"minji"})) as hub:
-        url = f"http://127.0.0.1:{port}/user/minji/"
         environ = {
-            "PATH": f"{program.parent}:{os.defpath}",
-            "HOME": str(home),
-            "LANG": "C.UTF-8",
-            "JUPYTER_CONFIG_PATH": str(root / "images" / "base" / "etc"),
-            "JUPYTERHUB_API_TOKEN": OWNER,
-            "JUPYTERHUB_API_URL": f"{hub.url}/hub/api",
-            "JUPYTERHUB_ACTIVITY_URL": f"{hub.url}/hub/api/users/minji/activity",
-            "JUPYTERHUB_BASE_URL": "/",
-            "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-minji",
-            "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers!user=minji"]',
-            "JUPYTERHUB_SERVICE_PREFIX": "/user/minji/",
-            "JUPYTERHUB_SERVICE_URL": url,
-            "JUPYTERHUB_USER": "minji",
             "MADANG_ACCELERATORS_URL": f"{hub.url}/services/accelerators",
             "MADANG_LEASE": LEASE,
             "MADANG_PEOPLE_URL": f"{hub.url}/services/people",
             "MLFLOW_TRACKING_URI": "http://hub.madang:8000/services/mlflow",
             "MEM_LIMIT": str(3 * 2**30),
         }
-        log = home / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [str(program), "--allow-root"],
-                env=environ,
-                cwd=home,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        server = Server(hub, url, log, process)
-        try:
-            wait_for(lambda: answers(server), "the user server", 60)
+        with user_server(root, tmp_path_factory.mktemp("home"), hub, environ) as server:
             yield server
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def answers(server: Server) -> bool:
-    assert server.process.poll() is None, server.log.read_text()
-    try:
-        return server.ask("GET", "api/status").ok
-    except requests.RequestException:
-        return False
 
 
 def page_config(server: Server) -> dict[str, Any]:

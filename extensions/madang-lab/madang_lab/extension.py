@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tornado.ioloop import PeriodicCallback
 
 from madang_lab.handlers import routes
 from madang_lab.layer import layer_of
+from madang_lab.learn.handlers import routes as learn_routes
+from madang_lab.learn.manifest import Reader
+from madang_lab.learn.shelf import Shelf
 from madang_lab.packages import Packages
 
 
@@ -44,6 +49,13 @@ def tracking_of(environ: Mapping[str, str]) -> Any:
     return None if place is None else Tracking(place)
 
 
+def shelf_of(environ: Mapping[str, str], log: logging.Logger) -> Shelf:
+    """The lessons of this environment, and the home that their copies are in."""
+    folder = environ.get("MADANG_LESSONS", "")
+    home = Path(environ.get("HOME") or Path.home()).resolve()
+    return Shelf(Reader(Path(folder) if folder else None, log), home)
+
+
 def load(serverapp: Any) -> None:
     """Jupyter Server's hook; the event loop is there but does not run yet."""
     people = people_of(os.environ)
@@ -57,7 +69,11 @@ def load(serverapp: Any) -> None:
     # for the page (`src/outputs.ts`): what kernels call the tracking server
     page = serverapp.web_app.settings.setdefault("page_config_data", {})
     page["madangTracking"] = os.environ.get("MLFLOW_TRACKING_URI", "")
+    shelf = serverapp.web_app.settings["madang_shelf"] = shelf_of(os.environ, serverapp.log)
+    # says at the start what is wrong with the manifest, not when somebody looks
+    shelf.reader.manifest()
     serverapp.web_app.add_handlers(".*$", routes(serverapp.base_url))
+    serverapp.web_app.add_handlers(".*$", learn_routes(serverapp.base_url))
     if people is not None:
         from madang_lab.busy import REPORT_EVERY, Reporter
 

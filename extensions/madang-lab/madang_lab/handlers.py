@@ -19,6 +19,12 @@ MAX_BODY = 1024
 MAX_MINUTES = 10**6
 
 
+def owns(handler: Any) -> bool:
+    """Whether the owner of this server asks."""
+    is_owner = getattr(handler.authorizer, "is_owner", None)
+    return bool(is_owner is None or is_owner(handler.current_user))
+
+
 class Base(APIHandler):
     """What the routes share."""
 
@@ -37,8 +43,7 @@ class Base(APIHandler):
     @property
     def is_owner(self) -> bool:
         """Whether the owner of this server asks."""
-        is_owner = getattr(self.authorizer, "is_owner", None)
-        return bool(is_owner is None or is_owner(self.current_user))
+        return owns(self)
 
     @property
     def language(self) -> str:
