@@ -15,6 +15,7 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { RefusedError, Watch } from './api';
+import { learn } from './learnplugin';
 import { LeaseActions } from './leaseactions';
 import { LeaseNotices } from './leasenotices';
 import { LeaseDialog, LeaseItem } from './leasestatus';
@@ -181,4 +182,4 @@ const outputs: JupyterFrontEndPlugin<void> = {
     openLinks(registry, PageConfig.getOption('madangTracking'))
 };
 
-export default [plugin, outputs];
+export default [plugin, outputs, learn];
