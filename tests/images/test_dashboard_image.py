@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 import requests
+from support.dashboard import Runner, notebook
 from support.deployment import wait_for
 
 from images.containers import CATALOG, Ended, complaints, log_of, network_of
@@ -26,30 +27,21 @@ CELLS = [
     ".encode(x='가:O', y='나:Q'))",
     "import bqplot.pyplot as bq; bq.figure(title='비큐'); bq.plot([1, 2], [3, 4]); bq.show()",
     "import anywidget, ipympl",
+    """
+import glob
+def seen(path):
+    try:
+        with open(path, 'rb') as file:
+            return file.read(1 << 16)
+    except OSError:
+        return b''
+key = any(b'MADANG_DASHBOARD_KEY' in seen(p) for p in glob.glob('/proc/[0-9]*/environ'))
+memory = bool(seen('/proc/1/environ')) or bool(glob.glob('/proc/1/fd/*'))
+oom = seen('/proc/self/oom_score_adj').decode().strip()
+print(f"key {'seen' if key else 'unseen'}, memory {'seen' if memory else 'unseen'}, oom {oom}")
+""",
     "print('합계', secret_of_the_author + 1)",
 ]
-
-
-def notebook(cells: list[str]) -> str:
-    """A notebook of these code cells, never run."""
-    return json.dumps(
-        {
-            "nbformat": 4,
-            "nbformat_minor": 5,
-            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-            "cells": [
-                {
-                    "id": f"c{number}",
-                    "cell_type": "code",
-                    "source": source,
-                    "metadata": {},
-                    "outputs": [],
-                    "execution_count": None,
-                }
-                for number, source in enumerate(cells)
-            ],
-        }
-    )
 
 
 @pytest.fixture
@@ -64,8 +56,9 @@ def snapshot(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def shown(engine: docker.DockerClient, folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
-    """The address where ``folder`` is shown, and the log."""
+def shown(engine: docker.DockerClient, folder: Path) -> Iterator[tuple[Runner, Callable[[], str]]]:
+    """The runner that shows ``folder`` in a container, and its log."""
+    key = secrets.token_urlsafe(32)
     with network_of(engine, "mdv") as plan:
         ends = {plan.name: engine.api.create_endpoint_config(ipv4_address=str(plan.address))}
         container = engine.containers.create(
@@ -76,24 +69,29 @@ def shown(engine: docker.DockerClient, folder: Path) -> Iterator[tuple[str, Call
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             tmpfs={"/tmp": "mode=1777"},
-            environment={"HOME": "/tmp"},
+            environment={
+                "HOME": "/tmp",
+                "MADANG_DASHBOARD_KEY": key,
+                "MADANG_DASHBOARD_NOTEBOOK": "앱.ipynb",
+            },
             mem_limit="1g",
+            pids_limit=256,
             volumes={str(folder): {"bind": "/srv/dashboard", "mode": "ro"}},
         )
         try:
             container.start()
-            url = f"http://{plan.address}:8866"
+            runner = Runner(f"http://{plan.address}:8888", key, 0, Path())
 
             def answers() -> bool:
                 container.reload()
                 assert container.status == "running", log_of(container)
                 try:
-                    return requests.get(url, timeout=5).status_code == 200
+                    return runner.ask("GET", "/state").status_code == 200
                 except requests.RequestException:
                     return False
 
-            wait_for(answers, "Voila's answer", 60)
-            yield url, lambda: log_of(container)
+            wait_for(answers, "the runner's answer", 60)
+            yield runner, lambda: log_of(container)
         finally:
             container.remove(force=True, v=True)
 
@@ -101,15 +99,19 @@ def shown(engine: docker.DockerClient, folder: Path) -> Iterator[tuple[str, Call
 def test_a_notebook_is_shown_without_its_source(
     engine: docker.DockerClient, snapshot: Path
 ) -> None:
-    with shown(engine, snapshot) as (url, log):
-        page = requests.get(f"{url}/voila/render/앱.ipynb", timeout=120)
-        page.encoding = "utf-8"
+    with shown(engine, snapshot) as (runner, log):
+        # by memory (1 GiB) and by processes (256), until a kernel was measured
+        assert runner.state()["seats"] == 7
+        page = runner.visit().page
         assert page.status_code == 200, log()
         assert "합계 42" in page.text
         assert "secret_of_the_author" not in page.text
         assert "application/vnd.jupyter.widget-view+json" in page.text
         assert "image/png" in page.text or "data:image/png" in page.text
         assert "Traceback" not in page.text
+        assert "key unseen, memory unseen, oom 500" in page.text
+        for path in ("terminals/1", "api/terminals", "api/contents", "lab", "tree"):
+            assert runner.ask("GET", f"/{path}").status_code == 404, path
         assert "findfont" not in log()
         assert complaints(log()) == []
 
@@ -123,9 +125,3 @@ def test_what_only_authors_need_is_not_in_it(in_image: Callable[..., Ended]) -> 
         f"{names}; for p in git curl jupyter-lab gcc; do command -v $p; done; true",
     )
     assert found.log.split() == ["[]"], found.log
-
-
-def test_no_terminal_is_offered(engine: docker.DockerClient, snapshot: Path) -> None:
-    with shown(engine, snapshot) as (url, _):
-        for path in ("terminals/1", "api/terminals", "api/contents", "lab", "tree"):
-            assert requests.get(f"{url}/{path}", timeout=30).status_code in (403, 404), path
