@@ -78,7 +78,10 @@ def write_kernels(prefix: Path, language: str, folder: Path) -> None:
     upstream: dict[str, Any] = json.loads((source / "kernel.json").read_text(encoding="utf-8"))
     arguments = upstream["argv"][1:]
     # madang_lab/warm/provisioner.py
-    metadata = {**upstream["metadata"], "kernel_provisioner": {"provisioner_name": "madang"}}
+    metadata = {
+        **upstream.get("metadata", {}),
+        "kernel_provisioner": {"provisioner_name": "madang"},
+    }
     changes: dict[str, dict[str, Any]] = {
         "python3": {"argv": [f"{prefix}/bin/madang-layer", "python", *arguments]},
         "python3-plain": {
