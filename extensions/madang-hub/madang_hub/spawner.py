@@ -8,7 +8,6 @@ into DockerSpawner's traits.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
@@ -24,6 +23,7 @@ from traitlets import Instance, Int, Unicode
 from madang_hub.catalog import Choice
 from madang_hub.engine_trouble import EngineTrouble
 from madang_hub.first_answer import listens, responds
+from madang_hub.isolation import heartbeat
 from madang_hub.isolation.networks import NetworkPlan, PoolExhausted, index_in
 from madang_hub.lending import Lent
 from madang_hub.people.failures import noting
@@ -32,8 +32,8 @@ from madang_hub.user_server import HOME_TROUBLE
 from madang_hub.warm.claimed import NotWarmError
 from madang_hub.warm.servers import WarmServers, a_place
 
-GUARD_MAX_AGE = 60.0
-"""Seconds after which a silent guard counts as gone."""
+SOON, LATER = 0.01, 0.04
+"""Seconds between two looks whether a starting server answers: one that had waited, and any other."""
 ALIVE_EVERY = 1.0
 """Seconds between looks whether a starting container still runs, for one start at a time."""
 TIDY_AGAIN = 10.0
@@ -105,14 +105,15 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         home = asyncio.ensure_future(self.ready_home())
         try:
             lent = await self.borrow()
-            if lent.lease or not await self._claimed(choice, home):
+            warm = not lent.lease and await self._claimed(choice, home)
+            if not warm:
                 await self._make(choice, await home, lent)
         finally:
             # also where the start failed before anybody asked for it
             await asyncio.gather(home, return_exceptions=True)
         url = f"http://{self.networks.plan(self.network_index).address}:{self.port}"
         self._enter(60, "Starting JupyterLab")
-        await self._answers(url)
+        await self._answers(url, SOON if warm else LATER)
         self._answered = True
         self.running.add(self.user.name)
         if self.started_hook is not None:
@@ -199,8 +200,10 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         """Known beforehand: the network has one address for the one container."""
         return str(self.networks.plan(self.network_index).address), self.port
 
-    async def _answers(self, url: str) -> None:
+    async def _answers(self, url: str, pause: float) -> None:
         """Return when the server answers; fail at once when its container has ended.
+
+        ``pause``: seconds between two looks while no other server starts.
 
         The Hub would notice an answer late (it waits longer from try to try) and a dead container
         only after its own timeout.
@@ -221,7 +224,7 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
                         await self._check_alive()
                         next_look = time.monotonic() + ALIVE_EVERY * kind.waiting
                     # a class's starts together ask as often as a few would: they need the processor
-                    await asyncio.sleep(min(0.5, 0.04 * kind.waiting))
+                    await asyncio.sleep(min(0.5, pause * kind.waiting))
         finally:
             kind.waiting -= 1
         raise TimeoutError(f"no answer from {target} in {self.start_timeout} seconds")
@@ -247,14 +250,7 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         return str(raw.decode("utf-8", "replace"))
 
     def _check_guard(self) -> None:
-        try:
-            beat = json.loads(Path(self.guard_heartbeat).read_text(encoding="utf-8"))
-            age = time.time() - float(beat["time"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            age, cause = float("inf"), str(error)
-        else:
-            cause = f"last sign of life {age:.0f} s ago"
-        if age > GUARD_MAX_AGE:
+        if cause := heartbeat.silence(Path(self.guard_heartbeat), time.time()):
             raise self._refusal(
                 "The part that keeps servers apart is not running, so none is started. Tell the operator.",
                 "guard",
