@@ -110,6 +110,8 @@ class Deployment:
             "MADANG_NETWORK": self.network,
             "MADANG_BRIDGE_PREFIX": self.bridge_prefix,
             "MADANG_ADMIN": self.admin,
+            # what tests warm servers says so; others need the processor
+            "MADANG_WARM": "0",
             **(self._embedded if self.mode == "embedded" else {}),
             **self.extra,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from madang_hub.shelf.starts import Starts
 from madang_hub.shelf.starts import hook as noting_starts
 from madang_hub.spawner import MadangSpawner
 from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT
+from madang_hub.warm.linux import can_wait
 from madang_hub.web import outage, pages
 
 
@@ -196,7 +198,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
     )
     c.MadangSpawner.networks = networks
     looking(networks, f"{settings.instance}-user-", MadangSpawner.names, settings.hub_port)
-    if settings.warm:
+    if settings.warm and can_wait(platform.release()):
         from madang_hub.warm.beginning import warm_servers
 
         c.MadangSpawner.warm = warm_servers(

@@ -31,6 +31,7 @@ from madang_hub.deploy.server import Stack
 from madang_hub.image_table import CatalogError
 from madang_hub.places import Places, tool_of
 from madang_hub.shelf.offered import offered
+from madang_hub.warm.linux import can_wait
 
 NEED_FREE = {"server": 12 * 2**30, "embedded": 4 * 2**30}
 """Bytes of free disk for images, environments and first data."""
@@ -212,6 +213,18 @@ def _network(s: Subject) -> Finding:
     return Finding("good", "the package index answers")
 
 
+def _warm(s: Subject) -> Finding:
+    if not s.places.settings.warm:
+        return Finding("note", "no servers are made ready ahead (MADANG_WARM=0)")
+    release = platform.release()
+    if s.places.mode == "server" and not can_wait(release):
+        return Finding(
+            "note",
+            f"every server is started cold: to make servers ready ahead takes Linux 5.12, this is {release}",
+        )
+    return Finding("good", "servers are made ready ahead")
+
+
 def accelerators(s: Subject) -> Finding:
     """Which accelerators people can be given, and what is wrong with the others."""
     named = engine.cdi_folders(s.facts)
@@ -259,6 +272,7 @@ CHECKS: tuple[Callable[[Subject], Finding], ...] = (
     _network,
     _sign_in,
     _tracking_storage,
+    _warm,
     accelerators,
 )
 

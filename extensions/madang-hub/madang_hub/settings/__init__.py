@@ -158,12 +158,12 @@ class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSetting
     warm: Annotated[
         bool,
         Field(
-            description="On trial: servers are made ready before anybody asks for one, so that they answer at "
-            "once. In server mode as many wait as the timetable and recent starts say, about 100 MiB of memory "
-            "each; in embedded mode one process per environment, from which servers are forked. See "
+            description="Servers are made ready before anybody asks for one, so that they answer at once. In "
+            "server mode as many wait as the timetable and recent starts say, about 120 MiB of memory each; in "
+            "embedded mode one process per environment, from which servers are forked. See "
             "[instant start](../explanation/instant-start.md)."
         ),
-    ] = False
+    ] = True
     warm_base: Annotated[
         int,
         Field(
