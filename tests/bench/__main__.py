@@ -124,7 +124,7 @@ def first_cell_warm(hubs: Hubs) -> Result:
 
 
 def _class_warm(hubs: Hubs, name: str, size: int, turns: int) -> Result:
-    pairs = [hubs.pair(f"warm{n:02}") for n in range(size)]
+    pairs = [hubs.pair(f"warm{size}-{n:02}") for n in range(size)]
     ours, plain = [p[0] for p in pairs], [p[1] for p in pairs]
     runs = []
     for _ in range(turns):
