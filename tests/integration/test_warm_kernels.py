@@ -19,8 +19,10 @@ from pathlib import Path
 from madang_lab.layer import layer_of
 from madang_lab.warm import imports, kernels, process
 
-imports.both()
-kernels.begin(layer_of(os.environ).python, process.started_with(), imports.kernel)
+# as a process that waits does it
+with process.behind_others():
+    imports.both()
+    kernels.begin(layer_of(os.environ).python, process.started_with(), imports.kernel)
 
 from jupyter_client.manager import AsyncKernelManager
 
@@ -125,6 +127,8 @@ def told(root: Path, home: Path, code: str, **more: str) -> Any:
             "LANG": "C.UTF-8",
             "JUPYTER_PATH": str(programs.parent / "share" / "madang" / "ko"),
             "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+            # in a server its configuration says so
+            "JUPYTER_DEFAULT_PROVISIONER_NAME": "madang",
             "MADANG_TEST_PREFIX": str(programs.parent),
             **more,
         },
@@ -252,12 +256,14 @@ async def main():
     await shut.end()
     said["shut down"] = [shut.manager.provisioner.process, os.path.exists(f"/proc/{pid}")]
 
-    # what forks them ends: those that run go on, new ones start cold
+    # what forks them ends: those that it forked end too, and are seen to; new ones start cold
     left = await Kernel().start()
     parent = int(Path(f"/proc/{left.process.pid}/stat").read_text().rpartition(")")[2].split()[1])
     name = Path(f"/proc/{parent}/comm").read_text().strip()
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
+    left.client.stop_channels()
+    said["left"] = await ended(left.process)
     new = await Kernel().start()
     said["alone"] = [name, new.forked, await new.run("open(OUT, 'w').write('2')")]
     await new.end()
@@ -271,8 +277,53 @@ asyncio.run(main())
         "by itself": 5,
         "killed": -9,
         "shut down": [None, False],
+        "left": 1,
         "alone": ["madang-kernels", False, 2],
     }
+
+
+def test_where_no_more_processes_can_be_the_others_go_on(root: Path, tmp_path: Path) -> None:
+    """A fork that fails is the new kernel's trouble; as in a cold start, the others keep what they have."""
+    code = """
+async def main():
+    first = await Kernel().start()
+    assert await first.run("kept = 6; open(OUT, 'w').write('6')") == 6
+    parent = int(Path(f"/proc/{first.process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    limits = resource.prlimit(parent, resource.RLIMIT_NOFILE)
+    # it has not even files for a pipe
+    resource.prlimit(parent, resource.RLIMIT_NOFILE, (4, limits[1]))
+    second = await Kernel().start()
+    resource.prlimit(parent, resource.RLIMIT_NOFILE, limits)
+    third = await Kernel().start()
+    forked = [one.forked for one in (first, second, third)]
+    print(json.dumps([*forked, await first.run("open(OUT, 'w').write(str(kept))")]))
+    for one in (first, second, third):
+        await one.end()
+
+import resource
+asyncio.run(main())
+"""
+    assert told(root, tmp_path / "home", code) == [True, False, True, 6]
+
+
+def test_a_server_that_asks_a_busy_one_loses_no_kernel(root: Path, tmp_path: Path) -> None:
+    """What forks is stopped for longer than a status is waited for."""
+    code = """
+async def main():
+    kernel = await Kernel().start()
+    parent = int(Path(f"/proc/{kernel.process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGSTOP)
+    stopped = [kernel.process.poll(), kernel.process.poll()]
+    os.kill(parent, signal.SIGCONT)
+    alive = await kernel.run("open(OUT, 'w').write('7')")
+    second = await Kernel().start()
+    print(json.dumps([*stopped, alive, second.forked, kernel.process.poll()]))
+    await kernel.end()
+    await second.end()
+
+asyncio.run(main())
+"""
+    assert told(root, tmp_path / "home", code) == [None, None, 7, True, None]
 
 
 def test_kernels_end_with_the_server(root: Path, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ print(json.dumps({
     "server command": read(f"{server}/cmdline").rstrip("\\0").split("\\0"),
     "server files": sorted({os.readlink(f"{server}/fd/{n}") for n in os.listdir(f"{server}/fd")}),
     "oom": read(f"{server}/oom_score_adj"),
+    "kernel scheduling": os.sched_getscheduler(0),
 }))
 """
 

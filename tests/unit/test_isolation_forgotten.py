@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, cast
 
 import pytest
+from requests import ReadTimeout
 
 from madang_hub.isolation.forgotten import Forgotten
 from madang_hub.isolation.pool import NetworkPool
@@ -55,6 +56,26 @@ async def test_what_two_looks_find_unknown_is_removed_with_its_network(world: Wo
     for _ in range(3):
         await world.looks.look()
     assert world.networks.dropped == [("id of madang-user-lee", 2)]
+
+
+async def test_one_that_cannot_be_removed_keeps_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.known = set()
+    drop = world.networks.drop
+
+    async def stuck(container: str, index: int) -> None:
+        if index == 1:
+            raise ReadTimeout
+        await drop(container, index)
+
+    monkeypatch.setattr(world.networks, "drop", stuck)
+    for _ in range(2):
+        await world.looks.look()
+    assert world.networks.dropped == [("id of madang-user-lee", 2)]
+    monkeypatch.undo()
+    await world.looks.look()
+    assert world.networks.dropped[1:] == [("id of madang-user-kim", 1)]
 
 
 async def test_what_is_known_at_the_second_look_stays(world: World) -> None:

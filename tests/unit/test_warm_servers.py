@@ -383,6 +383,71 @@ async def test_one_in_the_middle_of_a_claim_is_not_taken_for_a_leftover(world: W
         await running
 
 
+async def test_a_home_that_comes_too_late_is_not_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim is given up; who waits for the home elsewhere still gets it."""
+    monkeypatch.setattr(servers, "PATIENCE", 0.05)
+    await world.filled(5)
+    came = asyncio.Event()
+
+    async def late() -> str:
+        await came.wait()
+        return "minji"
+
+    home = asyncio.ensure_future(late())
+
+    async def told() -> tuple[list[str], dict[str, str]]:
+        return COMMAND, {}
+
+    async def folder() -> str:
+        return await asyncio.shield(home)
+
+    with pytest.raises(NotWarmError):
+        await world.pool.claim(world.choice, folder, "madang-user-minji", told)
+    assert not world.homes
+    came.set()
+    assert await home == "minji"
+
+
+async def test_one_that_is_claimed_while_others_are_removed_does_not_end_the_pool(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.filled(5)
+    world.engine.version_now = "sha256:2"
+    world.busy[0] = True
+    dropped = world.pool._dropped
+
+    async def slow(server: servers.Server) -> None:
+        # somebody takes the others meanwhile
+        for slot in [*world.pool._servers]:
+            if slot != server.slot:
+                world.pool._servers.pop(slot).line.close()
+        await dropped(server)
+
+    monkeypatch.setattr(world.pool, "_dropped", slow)
+    await world.pool.look()
+    assert not world.pool._servers
+
+
+async def test_a_fault_of_one_look_is_not_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    async def look() -> None:
+        looks.append(1)
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(world.pool, "look", look)
+    monkeypatch.setattr(servers, "EVERY", 0.0)
+    running = asyncio.create_task(world.pool.run())
+    await until(lambda: len(looks) > 2)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_one_that_ended_is_not_claimed_and_goes(world: World) -> None:
     await world.filled(5)
     for end in world.engine.ends.values():

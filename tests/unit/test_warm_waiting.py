@@ -128,7 +128,7 @@ class Container:
             self.programs / "madang-wait",
             f"import sys; sys.path.append({source!r})\n"
             "from pathlib import Path\nfrom madang_lab.warm.waiting import run\n"
-            "sys.path.pop()\nrun(Path(sys.argv[1]), lambda started: None)\n",
+            "sys.path.pop()\nrun(Path(sys.argv[1]), lambda started: None, lambda: False)\n",
         )
         self.image = {
             "PATH": f"{self.programs}:{os.environ['PATH']}",

@@ -1,10 +1,14 @@
-"""What a person reads, and an operator, where the container engine made no container."""
+"""What a person reads, and an operator, where engine or guard are in no state to have a container made."""
 
 from __future__ import annotations
 
-from docker.errors import APIError
-from traitlets import Instance
+import time
+from pathlib import Path
 
+from docker.errors import APIError
+from traitlets import Instance, Unicode
+
+from madang_hub.isolation import heartbeat
 from madang_hub.isolation.networks import PoolExhausted
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import StartRefused
@@ -12,11 +16,23 @@ from madang_hub.user_server import UserServer
 
 
 class EngineTrouble(UserServer):
-    """A user server that the engine has to make."""
+    """A user server that the engine makes and the guard keeps apart."""
 
     networks = Instance(NetworkPool, help="The networks that servers get, one each. Required.").tag(
         config=True
     )
+    guard_heartbeat = Unicode(
+        help="File that the guard renews while its firewall rules hold. Older than 60 seconds, or "
+        "missing: no server is started. Required.",
+    ).tag(config=True)
+
+    def _check_guard(self) -> None:
+        if cause := heartbeat.silence(Path(self.guard_heartbeat), time.time()):
+            raise self._refusal(
+                "The part that keeps servers apart is not running, so none is started. Tell the operator.",
+                "guard",
+                f"guard: {cause}; see 'madang doctor'",
+            )
 
     def _explained(self, error: Exception) -> StartRefused:
         """The refusal of a start for which the engine's ``error`` is the reason."""

@@ -206,7 +206,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
             shelf.table,
             networks,
             database,
-            busy=lambda: MadangSpawner.waiting > 0,
+            busy=MadangSpawner.starting,
             running=lambda: MadangSpawner.running,
         )
     c.MadangSpawner.guard_heartbeat = str(places.guard_heartbeat)

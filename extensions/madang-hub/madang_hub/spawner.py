@@ -23,7 +23,6 @@ from traitlets import Instance, Int, Unicode
 from madang_hub.catalog import Choice
 from madang_hub.engine_trouble import EngineTrouble
 from madang_hub.first_answer import listens, responds
-from madang_hub.isolation import heartbeat
 from madang_hub.isolation.networks import NetworkPlan, PoolExhausted, index_in
 from madang_hub.lending import Lent
 from madang_hub.people.failures import noting
@@ -52,10 +51,6 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         allow_none=True,
         help="The servers that wait to be claimed. Default: none, every server starts cold.",
     ).tag(config=True)
-    guard_heartbeat = Unicode(
-        help="File that the guard renews while its firewall rules hold. Older than 60 seconds, or "
-        "missing: no server is started. Required.",
-    ).tag(config=True)
     network_index = Int(-1, help="Index of this server's network in the pool; -1 when it has none.")
 
     running: ClassVar[set[str]] = set()
@@ -73,6 +68,11 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         self._stage_changed = asyncio.Event()
         self._network: asyncio.Future[None] | None = None
         self._exit_code = 0  # of the container that was last seen to have ended
+
+    @classmethod
+    def starting(cls) -> bool:
+        """Whether somebody's server is being started just now."""
+        return any(spawner.pending == "spawn" for spawner in cls._all)
 
     @classmethod
     def names(cls) -> set[str]:
@@ -127,7 +127,8 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
             return False
 
         async def folder() -> str:
-            return (await home).name
+            # a claim that is given up is not the end of the home
+            return (await asyncio.shield(home)).name
 
         async def told() -> tuple[list[str], dict[str, str]]:
             return await self.get_command(), self.get_env()
@@ -248,14 +249,6 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         except DockerException as error:
             return f"(no log: {error})"
         return str(raw.decode("utf-8", "replace"))
-
-    def _check_guard(self) -> None:
-        if cause := heartbeat.silence(Path(self.guard_heartbeat), time.time()):
-            raise self._refusal(
-                "The part that keeps servers apart is not running, so none is started. Tell the operator.",
-                "guard",
-                f"guard: {cause}; see 'madang doctor'",
-            )
 
     # ---- environment ----------------------------------------------------------------------
 

@@ -77,11 +77,6 @@ def write_kernels(prefix: Path, language: str, folder: Path) -> None:
     source = prefix / "share" / "jupyter" / "kernels" / "python3"
     upstream: dict[str, Any] = json.loads((source / "kernel.json").read_text(encoding="utf-8"))
     arguments = upstream["argv"][1:]
-    # madang_lab/warm/provisioner.py
-    metadata = {
-        **upstream.get("metadata", {}),
-        "kernel_provisioner": {"provisioner_name": "madang"},
-    }
     changes: dict[str, dict[str, Any]] = {
         "python3": {"argv": [f"{prefix}/bin/madang-layer", "python", *arguments]},
         "python3-plain": {
@@ -91,8 +86,7 @@ def write_kernels(prefix: Path, language: str, folder: Path) -> None:
     }
     for name, changed in changes.items():
         shutil.copytree(source, folder / name)
-        made = {**upstream, "metadata": metadata, **changed}
-        text = json.dumps(made, ensure_ascii=False, indent=1)
+        text = json.dumps({**upstream, **changed}, ensure_ascii=False, indent=1)
         (folder / name / "kernel.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import aiohttp
 from docker.errors import DockerException
-from requests.exceptions import ConnectionError as EngineGone
 
 from madang_hub.isolation.networks import index_in
 from madang_hub.isolation.pool import NetworkPool
@@ -53,15 +52,17 @@ class Forgotten:
             await asyncio.sleep(EVERY)
             try:
                 await self.look()
-            except (DockerException, EngineGone) as error:
-                # the next look may find the engine
+            except (DockerException, OSError) as error:
+                # the next look may find the engine (what requests raises is an OSError)
                 log.warning("Forgotten servers: %s: %s", type(error).__name__, error)
+            except Exception:
+                log.exception("Forgotten servers: this look failed")
 
     async def look(self) -> None:
         """Remove what was unknown at the last look too.
 
         Raises:
-            docker.errors.DockerException, requests.exceptions.ConnectionError: the engine cannot be asked.
+            docker.errors.DockerException, OSError: the engine cannot be asked.
         """
         rows = await self._networks.containers()
         # asked after the engine, so that one that was begun meanwhile is known
@@ -70,8 +71,12 @@ class Forgotten:
         for container, index in unknown.items():
             if container in self._before:
                 log.warning("Removing the container %s, which an ended Hub left", container[:12])
-                await self._networks.drop(container, index)
-        self._before = unknown.keys() - self._before
+                try:
+                    await self._networks.drop(container, index)
+                except (DockerException, OSError) as error:
+                    # no reason to leave the others
+                    log.warning("Not removed: %s (%s)", container[:12], error)
+        self._before = set(unknown)
 
 
 def _unknown(rows: Iterable[Row], prefix: str, known: Collection[str]) -> Iterable[tuple[str, int]]:

@@ -16,7 +16,7 @@ COLD = Counter("madang_cold_starts", "User servers that were started cold, by re
 CLAIM = Histogram(
     "madang_warm_claim_duration_seconds",
     "Time that the claim of a warm server took",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15),
 )
 WAITING = Gauge(
     "madang_warm_servers", "Servers that wait to be claimed (server mode)", ["kind", "state"]

@@ -17,13 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from madang_hub.homes import USER_UID
-from madang_hub.warm.claimed import NotWarmError
+from madang_hub.warm.claimed import GO, NotWarmError
 from madang_hub.warm.names import LINE, SLOT
 
 LIMIT = 4096
 """Bytes of the longest answer."""
-GO = b"go"
-"""As in ``madang_lab/warm/claim.py``."""
 
 
 class Line:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,8 @@ PATIENCE = 15.0
 It takes 0.1 s. Where two hundred people press start at once, the Hub comes to each only after seconds; to give
 up then would only make them wait for a new container as well.
 """
+THREADS = 4
+"""Homes that are being mounted at a time; the mounter serves one after the other."""
 AGAIN = timedelta(seconds=30)
 """Until another of a kind is made after one that could not be."""
 
@@ -122,6 +125,7 @@ class WarmServers:
     ) -> None:
         self._catalog, self._networks, self._engine = catalog, networks, containers
         self._slots, self._mounter, self._outside, self._base = slots, mounter, outside, base
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mount")
         self._servers: dict[str, Server] = {}
         self._in_claim: set[str] = set()
         self._starts: dict[str, deque[datetime]] = {}
@@ -192,8 +196,11 @@ class WarmServers:
             await server.line.claim(*words)
 
         async def mounted() -> None:
-            line = server.line
-            await asyncio.to_thread(mount, self._mounter, await home(), server.slot, line.namespace)
+            folder, namespace = await home(), server.line.namespace
+            # not in the usual threads, which a class's homes are made in
+            await asyncio.get_running_loop().run_in_executor(
+                self._threads, mount, self._mounter, folder, server.slot, namespace
+            )
 
         await _all(
             prepared(),
@@ -230,6 +237,9 @@ class WarmServers:
                 except (DockerException, EngineGone, SQLAlchemyError, OSError) as error:
                     # engine or database are away; the next look may find them
                     log.warning("Warm servers: %s: %s", type(error).__name__, error)
+                except Exception:
+                    # a fault of ours: everybody would start cold for ever
+                    log.exception("Warm servers: this look failed")
                 await asyncio.sleep(EVERY)
         finally:
             gone = [*self._servers.values()]
@@ -256,7 +266,9 @@ class WarmServers:
             now,
         )
         for slot in plan.remove:
-            await self._dropped(self._servers[slot])
+            # claimed meanwhile, perhaps
+            if (server := self._servers.get(slot)) is not None:
+                await self._dropped(server)
         if not self._outside.busy():
             for kind in plan.make:
                 if now - self._failed.get(kind, now - AGAIN) >= AGAIN:

@@ -10,7 +10,10 @@ others. The server, which the waiting process becomes, asks it by a pair of sock
                                                 :class:`subprocess.Popen` has it; said once
 =============================================== ==================================================
 
-It runs no thread, no timer and no event loop, and ends with the server: then the line is closed.
+Both have the number ``n`` of the question, so that an answer that comes late is not taken for another's.
+
+It runs no thread, no timer and no event loop, and ends with the server: then the line is closed. Kernels
+watch their parent, so they end with it.
 """
 
 from __future__ import annotations
@@ -23,17 +26,19 @@ import runpy
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from madang_lab.warm import identity, imports, title
+from madang_lab.warm import identity, imports, process, title
 
 LIMIT = 1 << 20
 """Bytes that a packet may have."""
-PATIENCE = 10.0
-"""Seconds that a server waits for an answer, on a machine that has other things to do."""
+PATIENCE, SOON = 10.0, 0.5
+"""Seconds that a server waits for a kernel, on a machine that has other things to do, and for a status."""
 NAME = "madang-kernels"
 MODULE = "ipykernel_launcher"
 
@@ -67,7 +72,8 @@ class Keeper:
 
     def __init__(self, line: socket.socket, python: Path, started: dict[str, str]) -> None:
         self._line, self.python, self.started = line, python, started
-        line.settimeout(PATIENCE)
+        self._turn = threading.Lock()
+        self._asked = 0
 
     def start(self, wanted: Wanted, files: Sequence[int]) -> int:
         """Fork one, with ``files`` (descriptors) as its stdin, stdout and stderr; returns its process id.
@@ -75,7 +81,7 @@ class Keeper:
         Raises:
             NoKernelError: there is none.
         """
-        answer = self._ask({"kernel": asdict(wanted)}, files)
+        answer = self._ask({"kernel": asdict(wanted)}, files, PATIENCE)
         if "pid" not in answer:
             raise NoKernelError(str(answer.get("failed")))
         return int(answer["pid"])
@@ -84,24 +90,32 @@ class Keeper:
         """How the kernel ended; None while it runs. Ask no more when it was told.
 
         Raises:
-            NoKernelError: nobody is there to tell.
+            NoKernelError: nobody tells just now.
         """
-        status = self._ask({"status": pid}, ()).get("status")
+        status = self._ask({"status": pid}, (), SOON).get("status")
         return None if status is None else int(status)
 
-    def _ask(self, told: dict[str, Any], files: Sequence[int]) -> dict[str, Any]:
+    def _ask(self, told: dict[str, Any], files: Sequence[int], within: float) -> dict[str, Any]:
+        ends = time.monotonic() + within
+        if not self._turn.acquire(timeout=within):
+            raise NoKernelError("the process that forks kernels is busy")
         try:
-            socket.send_fds(self._line, [json.dumps(told).encode()], files)
-            packet = self._line.recv(LIMIT)
+            self._asked += 1
+            packet = json.dumps({**told, "n": self._asked}).encode()
+            self._line.settimeout(within)
+            socket.send_fds(self._line, [packet], files)
+            while True:
+                self._line.settimeout(max(0.001, ends - time.monotonic()))
+                said = self._line.recv(LIMIT)
+                if not said:
+                    raise NoKernelError("the process that forks kernels has ended")
+                answer: dict[str, Any] = json.loads(said)
+                if answer["n"] == self._asked:
+                    return answer
         except OSError as error:
-            # an answer that comes late would be taken for another's
-            self._line.close()
             raise NoKernelError(str(error)) from error
-        if not packet:
-            self._line.close()
-            raise NoKernelError("the process that forks kernels has ended")
-        answer: dict[str, Any] = json.loads(packet)
-        return answer
+        finally:
+            self._turn.release()
 
 
 _keepers: list[Keeper] = []
@@ -135,6 +149,8 @@ def begin(python: Path, started: dict[str, str], prepare: Callable[[], None]) ->
         # before anything is imported that asks which one it is
         identity.take_on(python)
         prepare()
+        # what this process was forked in the middle of is no kernel's
+        os.sched_setscheduler(0, process.POLICY, os.sched_param(0))
         added = {n: v for n, v in os.environ.items() if n != parent and before.get(n) != v}
         title.show([NAME], started, NAME)
         wanted = keep(theirs)
@@ -163,7 +179,7 @@ def keep(line: socket.socket) -> Wanted | None:
                     return wanted
             else:
                 answer = {"status": _status(int(told["status"]))}
-            line.send(json.dumps(answer).encode())
+            line.send(json.dumps({**answer, "n": told["n"]}).encode())
 
 
 def _status(pid: int) -> int | None:
@@ -175,9 +191,19 @@ def _status(pid: int) -> int | None:
 
 
 def _fork(wanted: Wanted, files: Sequence[int]) -> dict[str, Any] | None:
-    """The answer; None in the kernel."""
-    told, tell = os.pipe()
-    pid = os.fork()
+    """The answer; None in the kernel. One that cannot be is no other's end."""
+    if len(files) != 3:
+        return {"failed": "no files came"}
+    try:
+        told, tell = os.pipe()
+    except OSError as error:
+        return {"failed": str(error)}
+    try:
+        pid = os.fork()
+    except (OSError, MemoryError) as error:
+        for end in (told, tell):
+            os.close(end)
+        return {"failed": str(error)}
     if not pid:
         try:
             # a session of its own, before anybody can signal it

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+POLICY = os.sched_getscheduler(0)
+"""The scheduler's policy that this process was started with."""
+
 
 def started_with() -> dict[str, str]:
     """The variables that this process was started with, before Python added any."""
@@ -17,9 +20,8 @@ def started_with() -> dict[str, str]:
 @contextmanager
 def behind_others() -> Iterator[None]:
     """People's work comes first meanwhile; ``nice`` could not be taken back by an ordinary account."""
-    policy = os.sched_getscheduler(0)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
         yield
     finally:
-        os.sched_setscheduler(0, policy, os.sched_param(0))
+        os.sched_setscheduler(0, POLICY, os.sched_param(0))

@@ -1,9 +1,11 @@
 """Where this server's kernels come from: forked from one that has imported everything, else as everywhere.
 
-A kernel provisioner of jupyter_client (``metadata.kernel_provisioner`` in the kernels' ``kernel.json``, which
-:mod:`madang_lab.fittings` writes). A kernel is forked where a new process would be the same: Python's own
-kernel, started as those files say, with no package of the person's own, and with the same values of what it
-reads at its start as the process that forks it.
+A kernel provisioner of jupyter_client, the usual one in user servers (``KernelProvisionerFactory`` in
+``images/base/etc/jupyter_server_config.json``). Not named in ``kernel.json``: other programs than these
+servers read that too, and could start no kernel without this package.
+
+A kernel is forked where a new process would be the same: Python's own kernel, started as its file says, with
+no package of the person's own, and with the same values of what it reads at its start as what forks it.
 """
 
 from __future__ import annotations
@@ -44,6 +46,15 @@ KERNEL_START = (
 """Variables that a kernel's modules read when they are imported, beside those of a server's."""
 
 
+def runs(pid: int) -> bool:
+    """Whether the process is there and has not ended (proc(5))."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return state.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
 class Forked:
     """A kernel's process, as far as :class:`LocalProvisioner` asks a :class:`subprocess.Popen`."""
 
@@ -59,8 +70,8 @@ class Forked:
             try:
                 self.returncode = self._keeper.status(self.pid)
             except NoKernelError:
-                # nobody knows how it ended; that it runs, the system says
-                self.returncode = None if Path(f"/proc/{self.pid}").exists() else 1
+                # nobody says how it ended; whether it runs, the system says
+                self.returncode = None if runs(self.pid) else 1
         return self.returncode
 
     def wait(self) -> int:
@@ -160,7 +171,7 @@ class Provisioner(LocalProvisioner):
         stdin, end = os.pipe()
         os.close(end)
         try:
-            pid = keeper.start(kernel, [stdin, 1, 2])
+            pid = await asyncio.to_thread(keeper.start, kernel, [stdin, 1, 2])
         finally:
             os.close(stdin)
         self.process = Forked(pid, keeper)

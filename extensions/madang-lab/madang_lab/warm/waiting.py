@@ -94,10 +94,13 @@ def everything(started: dict[str, str]) -> None:
     imports.everything()
 
 
-def run(folder: Path, prepare: Callable[[dict[str, str]], None], at_once: bool = False) -> None:
+def run(
+    folder: Path, prepare: Callable[[dict[str, str]], None], at_once: Callable[[], bool]
+) -> None:
     """``prepare`` (told the variables that this was started with), wait, and become the server.
 
-    ``at_once``: the server itself awaits the word to go on (:mod:`madang_lab.warm.network`).
+    ``at_once``: whether the server itself awaits the word to go on (:mod:`madang_lab.warm.network`); asked
+    when the person's home and variables are there.
 
     Raises:
         SystemExit: nobody listens at the line, or the server ended.
@@ -119,7 +122,7 @@ def run(folder: Path, prepare: Callable[[dict[str, str]], None], at_once: bool =
         return
     program = becoming.ready(claim, added)
     network.expect(line)
-    if not at_once:
+    if not at_once():
         network.await_word()
     becoming.run(program)
 
@@ -127,4 +130,4 @@ def run(folder: Path, prepare: Callable[[dict[str, str]], None], at_once: bool =
 def main() -> None:
     """The program; the folder of the line may be given."""
     (folder,) = sys.argv[1:] or [PLACE]
-    run(Path(folder), everything, at_once="madang_lab" in imports.enabled())
+    run(Path(folder), everything, lambda: "madang_lab" in imports.enabled())
