@@ -392,6 +392,9 @@ def test_the_whole_stack_restarts_with_servers_running(
         wait_for(open_one.reconnects, "the route to the notebook", 30)
         assert open_one.ask("print(kept)") == "2"
     assert minji.server_ready
+    # the next test logs: what asks while the tracking server begins is refused
+    health = f"{stack.deployment.url}/services/mlflow/health"
+    wait_for(lambda: requests.get(health, timeout=5).ok, "the tracking server to be back", 60)
 
 
 def test_a_reboot_ends_servers_and_keeps_data(stack: Stack, minji: Person) -> None:

@@ -91,9 +91,11 @@ print(json.dumps([sorted(looked), threading.active_count(), len(os.listdir("/pro
 """Which modules look into the home or at the network when they are imported, and what runs."""
 
 KERNEL = "imports.both(); imports.kernel()"
+QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+"""Otherwise pydevd says on stderr that Python has frozen modules, in every kernel."""
 
 
-def told(root: Path, name: str, code: str) -> Any:
+def told(root: Path, name: str, code: str, **more: str) -> Any:
     """What ``code`` prints in the environment ``name``, as before a claim."""
     programs = root / "build" / "env" / name / "bin"
     if not programs.exists():
@@ -105,8 +107,7 @@ def told(root: Path, name: str, code: str) -> Any:
             "JUPYTER_CONFIG_PATH": str(root / "images" / "base" / "etc"),
             # as in an image: no Node, which JupyterLab would ask something
             "PATH": str(programs),
-            # pydevd says on stderr that Python has frozen modules, in every kernel
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            **more,
         },
         capture_output=True,
         text=True,
@@ -162,7 +163,7 @@ def kernel_start(root: Path) -> tuple[str, ...]:
 
 def test_no_variable_is_kept_by_what_kernels_import(root: Path) -> None:
     code = VARIABLES.replace("imports.everything()", KERNEL).replace("imports.anew()", "")
-    names, found = told(root, "lab", code)
+    names, found = told(root, "lab", code, **QUIET)
     known = (*READ_AT_START, *kernel_start(root))
     assert {name for name in names if not name.startswith(known)} == {
         # the same for everybody whom the process may get; PATH is read by functions, again each time
@@ -178,7 +179,8 @@ def test_no_variable_is_kept_by_what_kernels_import(root: Path) -> None:
 
 
 def test_what_kernels_import_looks_nowhere_and_runs_nothing(root: Path) -> None:
-    looked, threads, tasks = told(root, "lab", LOOKS.replace("imports.everything()", KERNEL))
+    code = LOOKS.replace("imports.everything()", KERNEL)
+    looked, threads, tasks = told(root, "lab", code, **QUIET)
     # `uname -p`, by Python's own module platform
     assert {tuple(one) for one in looked} == {("subprocess.Popen", "subprocess")}
     assert (threads, tasks) == (1, 1)
