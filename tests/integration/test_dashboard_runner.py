@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 import requests
 from support.dashboard import (
@@ -27,7 +29,7 @@ from madang_dashboard.messages import ERROR_TEXT
 from madang_dashboard.visits import ENDED_CODE
 
 CELLS = [
-    "secret_of_the_author = 41\nimport os, subprocess, sys\nimport ipywidgets as w",
+    "secret_of_the_author = 41\nimport os, subprocess, sys, time\nimport ipywidgets as w",
     "slider = w.IntSlider(description='slider'); answer = w.Text(description='answer')\n"
     "blob = w.Image(description='blob') if hasattr(w.Image, 'description') else w.Image()\n"
     "button = w.Button(description='button')\n"
@@ -45,6 +47,9 @@ def act(change):
         blob.value = bytes(70 * 2**20)
     if value == 16:
         os._exit(1)
+    if value == 17:
+        answer.value = 'busy'
+        time.sleep(2)
     answer.value = f'got {value} ' + os.environ.get('HOSTILE', '')
 def press(_):
     raise LookupError('button-secret-line')
@@ -263,6 +268,7 @@ class TestSocket:
         assert await visit.refused(protocols=()) == 400
         assert await visit.refused(protocols=("other",)) == 400
         assert await visit.refused(Origin=visit.runner.url) == 403
+        assert await visit.refused(Origin="") == 403
         assert await visit.refused(Origin="https://evil.example") == 403
 
     async def test_code_and_other_orders_do_not_reach_the_kernel(
@@ -334,6 +340,14 @@ class TestSocket:
             assert await visit.refused() == 429
 
 
+def ipython_of(kernel: int) -> Path:
+    """The folder that IPython has in this kernel."""
+    variables = Path(f"/proc/{kernel}/environ").read_bytes().decode().split("\0")
+    found = Path(dict(v.partition("=")[::2] for v in variables)["IPYTHONDIR"])
+    assert found.is_dir()
+    return found
+
+
 class TestLife:
     async def test_another_visits_kernel_and_path_are_not_there(
         self, runner: Runner, visit: Visit
@@ -364,6 +378,7 @@ class TestLife:
         (kernel,) = set(runner.kernels()) - before
         children = children_of(kernel)
         assert children
+        folder = ipython_of(kernel)
         async with gone.socket() as socket:
             await socket.widgets()
         async with gone.socket() as socket:
@@ -372,6 +387,7 @@ class TestLife:
         wait_until_gone([kernel, *children])
         assert gone.name not in runner.visits()
         assert await gone.refused() == 404
+        wait_for(lambda: not folder.exists(), "the end of IPython's folder", 20)
 
     async def test_a_flood_ends_the_visit_that_sends_it(self, runner: Runner) -> None:
         flooding = runner.visit()
@@ -399,6 +415,27 @@ class TestLife:
         assert await dying.refused() == 404
         errors = runner.state()["errors"]
         assert any(e["where"] == "kernel" and e["visit"] == dying.name for e in errors)
+
+    async def test_sockets_that_are_opened_at_once_are_no_more(self, runner: Runner) -> None:
+        busy, said = runner.visit(), asyncio.Barrier(8)
+
+        async def status() -> int:
+            try:
+                async with busy.socket():
+                    await said.wait()
+                    return 101
+            except aiohttp.WSServerHandshakeError as error:
+                await said.wait()
+                return error.status
+
+        async with busy.socket() as socket:
+            widgets = await socket.widgets()
+            await socket.update(named(widgets, "slider"), value=17)
+            assert await socket.answered(named(widgets, "answer"), "value") == "busy"
+            # none of them is open before the kernel answers
+            found = await asyncio.gather(*(status() for _ in range(8)))
+        assert sorted(found) == [101, *[429] * 7]
+        assert runner.ask("DELETE", busy.path).status_code == 204
 
 
 @pytest.fixture(scope="module")
@@ -436,6 +473,34 @@ class TestSeats:
         with pytest.raises(requests.RequestException):
             requests.get(url, headers=headers, timeout=1)
         wait_for(lambda: not small.visits() and not small.kernels(), "a free seat", 20)
+
+
+def test_a_picture_that_cannot_be_had_keeps_no_page(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"outside-secret")
+    texts = ["![그림 하나](../x.png)", "![그림 둘](attachment:none.png)", "마지막 줄"]
+    more = [{"cell_type": "markdown", "source": text} for text in texts]
+    with running(tmp_path, ["print(6 * 7)"], more) as runner:
+        page = runner.visit().page
+        assert page.status_code == 200
+        for text in ("42", "그림 하나", "그림 둘", "마지막 줄", "</html>"):
+            assert text in page.text
+        said = [e["text"] for e in runner.state()["errors"] if e["where"] == "page"]
+        assert len(said) == 2
+        assert "../x.png" in said[0]
+        assert "attachment:none.png" in said[1]
+
+
+def test_a_page_that_cannot_be_written_ends_its_visit(tmp_path: Path) -> None:
+    # what the templates do not expect
+    more = [{"cell_type": "raw", "source": "x", "metadata": {"raw_mimetype": 5}}]
+    with running(tmp_path, ["print(6 * 7)"], more) as runner:
+        visit = runner.visit()
+        assert "42" in visit.page.text
+        assert "<script>window.madangEnded()</script>" in visit.page.text
+        assert visit.name not in runner.visits()
+        wait_for(lambda: runner.kernels() == [], "the end of the kernel", 20)
+        (said,) = runner.state()["errors"]
+        assert (said["where"], said["visit"]) == ("page", visit.name)
 
 
 class TestPrepared:

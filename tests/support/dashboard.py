@@ -10,7 +10,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,8 +54,8 @@ def program() -> list[str]:
     return [python, "-P", "-m", "madang_dashboard"]
 
 
-def notebook(cells: list[str]) -> str:
-    """A notebook of these code cells, never run."""
+def notebook(cells: list[str], more: Sequence[dict[str, Any]] = ()) -> str:
+    """A notebook of these code cells, never run, and ``more`` cells of other kinds below them."""
     rows: list[dict[str, Any]] = [
         {
             "id": f"c{number}",
@@ -67,6 +67,7 @@ def notebook(cells: list[str]) -> str:
         }
         for number, source in enumerate(cells)
     ]
+    rows += [{"id": f"m{number}", "metadata": {}, **cell} for number, cell in enumerate(more)]
     spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return json.dumps(
         {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": rows}
@@ -136,9 +137,10 @@ class Visit:
     async def socket(
         self, path: str | None = None, protocols: tuple[str, ...] = (PROTOCOL,), **headers: str
     ) -> AsyncIterator[Socket]:
-        """The page's socket."""
+        """The page's socket; a header that is empty is not sent."""
         url = f"{self.runner.url}{path or self.channels}?session_id={secrets.token_hex(8)}"
-        sent = {KEY_HEADER: self.runner.key, "Origin": "null", **headers}
+        every = {KEY_HEADER: self.runner.key, "Origin": "null", **headers}
+        sent = {name: value for name, value in every.items() if value}
         async with (
             aiohttp.ClientSession() as session,
             session.ws_connect(
@@ -250,11 +252,13 @@ def named(widgets: dict[str, dict[str, Any]], description: str) -> str:
 
 
 @contextmanager
-def running(folder: Path, cells: list[str], **settings: str) -> Iterator[Runner]:
-    """A runner that shows a notebook of ``cells``; ``settings`` are its variables without their beginning."""
+def running(
+    folder: Path, cells: list[str], more: Sequence[dict[str, Any]] = (), **settings: str
+) -> Iterator[Runner]:
+    """A runner that shows a :func:`notebook`; ``settings`` are its variables without their beginning."""
     snapshot = folder / "snapshot"
     snapshot.mkdir(parents=True, exist_ok=True)
-    (snapshot / "앱.ipynb").write_text(notebook(cells), encoding="utf-8")
+    (snapshot / "앱.ipynb").write_text(notebook(cells, more), encoding="utf-8")
     key = secrets.token_urlsafe(32)
     log = folder / "log"
     environ = {

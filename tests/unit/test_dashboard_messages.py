@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madang_dashboard.frames import Frame, FrameError, read, split, written
-from madang_dashboard.messages import CONTROL, CONTROLS, ERROR_TEXT, Conversation, RefusedError
+from madang_dashboard.limits import MIB
+from madang_dashboard.messages import (
+    CONTROL,
+    CONTROLS,
+    ERROR_TEXT,
+    WIDGET,
+    Conversation,
+    RefusedError,
+)
 
 HEADER = {"msg_id": "1", "session": "s", "username": "u", "date": "d", "version": "5.3"}
 
@@ -164,6 +172,23 @@ class TestAsked:
         with pytest.raises(RefusedError):
             Conversation({"a"}).asked(raw)
 
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            message("comm_msg", {"comm_id": "a", "data": {"x": "y" * MIB}}),
+            message("comm_msg", {"comm_id": "a", "data": {}}, metadata={"x": "y" * 65536}),
+            message("comm_msg", {"comm_id": "a", "data": {}}, date="d" * 4096),
+        ],
+        ids=["content", "metadata", "header"],
+    )
+    def test_no_large_part_is_read(self, raw: bytes) -> None:
+        with pytest.raises(RefusedError, match="too large"):
+            Conversation({"a"}).asked(raw)
+
+    def test_an_upload_is_no_large_part(self) -> None:
+        raw = message("comm_msg", {"comm_id": "a", "data": {}}, buffers=(bytes(4 * MIB),))
+        assert len(Conversation({"a"}).asked(raw)) > 4 * MIB
+
 
 ERROR = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["secret line"]}
 STDERR = {"output_type": "stream", "name": "stderr", "text": "secret stderr"}
@@ -220,6 +245,26 @@ class TestShown:
         shown = Conversation().shown(message("comm_msg", content, "iopub"))
         assert shown.message
         assert b"secret" not in shown.message
+
+    def test_an_output_in_an_output_says_nothing_of_it(self) -> None:
+        inner = {
+            "output_type": "display_data",
+            "data": {WIDGET: {}, "text/plain": "Output(secret)"},
+        }
+        content = {"comm_id": "a", "data": {"method": "update", "state": {"outputs": [inner]}}}
+        shown = Conversation().shown(message("comm_msg", content, "iopub"))
+        assert shown.message
+        assert b"secret" not in shown.message
+        (output,) = read(split(shown.message).content)["data"]["state"]["outputs"]
+        assert output["data"] == {WIDGET: {}}
+        assert (shown.trouble, shown.error) == (None, False)
+
+    def test_an_error_whose_lines_are_gone_loses_its_name_as_well(self) -> None:
+        error = {**ERROR, "ename": "SecretError", "evalue": "secret", "traceback": [ERROR_TEXT]}
+        content = {"comm_id": "a", "data": {"method": "update", "state": {"outputs": [error]}}}
+        shown = Conversation().shown(message("comm_msg", content, "iopub"))
+        assert shown.message
+        assert b"ecret" not in shown.message
 
     def test_a_widgets_repr_is_left_out(self) -> None:
         widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "Output(secret)"}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madang_dashboard import environment, words
+from madang_dashboard import environment, process, words
+from madang_dashboard.desk import Desk
 from madang_dashboard.errors import KEPT, LONGEST, Troubles
+from madang_dashboard.framework import Route
 from madang_dashboard.limits import Bucket, Flow
 from madang_dashboard.prepared import may_prepare
 from madang_dashboard.seats import FIRST_GUESS, MIB, seats
@@ -37,6 +41,46 @@ def test_seats(memory: int | None, kernel: int, pids: int | None, fit: int) -> N
 def test_all_seats_fit_with_their_margin(memory: int, kernel: int) -> None:
     found = seats(memory, kernel, None, 10_000)
     assert found == 1 or 150 * MIB + found * 1.3 * kernel <= memory * (1 + 1e-9)
+
+
+class Kernels:
+    """A framework whose kernels are numbers."""
+
+    name = "kernels"
+
+    async def start(self, desk: Desk) -> Mapping[str, Any]:
+        return {}
+
+    def routes(self) -> Sequence[Route]:
+        return []
+
+    def process(self, kernel: str) -> int | None:
+        return int(kernel)
+
+    async def alive(self, kernel: str) -> bool:
+        return True
+
+    async def end(self, kernel: str) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+async def test_one_large_visit_takes_seats_only_while_it_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = {1: 50 * MIB, 2: 400 * MIB}
+    monkeypatch.setattr(process, "own_memory", lambda pid: sizes[pid])
+    monkeypatch.setattr(process, "memory_limit", lambda: 1024 * MIB)
+    monkeypatch.setattr(process, "pids_limit", lambda: None)
+    desk = Desk(Kernels(), Patience(), 64)
+    for name in ("1", "2"):
+        desk.open(name).kernel = name
+    await desk.look()
+    assert (desk.seats, desk.state()["largest_kernel"]) == (1, 400 * MIB)
+    await desk.end(desk.visits.here["2"], Why.LEFT)
+    assert (desk.seats, desk.state()["largest_kernel"]) == (13, 50 * MIB)
 
 
 class TestVisits:

@@ -25,17 +25,25 @@ class SocketHandler(OfAVisit, VoilaKernelWebsocketHandler):
         """Asked by Tornado for other origins than the server's own only; :meth:`get` has looked at all."""
         return True
 
-    def get(self, *args: Any, **kwargs: Any) -> Any:
+    async def get(self, *args: Any, **kwargs: Any) -> None:
         """Only from the sandbox, whose origin is "null", and only with the subprotocol, whose messages can be
         read without being copied many times over."""
-        if self.get_origin() not in (None, "null"):
+        if self.get_origin() != "null":
             raise web.HTTPError(403)
         offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
         if PROTOCOL not in [word.strip() for word in offered.split(",")]:
             raise web.HTTPError(400)
-        if self.visit.sockets >= SOCKETS:
+        line = self.desk.line(self.visit)
+        if line.taken >= SOCKETS:
             raise web.HTTPError(429)
-        return super().get(*args, **kwargs)
+        # counted before anything is waited for; what follows lasts as long as the socket does
+        line.taken += 1
+        try:
+            held = super().get(*args, **kwargs)
+            if isinstance(held, Awaitable):
+                await held
+        finally:
+            line.taken -= 1
 
     async def open(self, *args: Any, **kwargs: Any) -> None:
         """The visit has a socket."""

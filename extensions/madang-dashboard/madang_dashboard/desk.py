@@ -30,6 +30,8 @@ class Line:
 
     talk: Conversation
     flow: Flow
+    taken: int = 0
+    """Sockets that are there or are about to be."""
     closers: dict[int, Callable[[Why], None]] = field(default_factory=dict)
     """How to close each socket, by its number."""
 
@@ -60,15 +62,20 @@ class Desk:
         self._most = most
         self._lines: dict[str, Line] = {}
         self._sizes: dict[str, int] = {}
-        self._largest = 0
         self._active = time.time()
 
     # ---- the life of a visit -------------------------------------------------------------
 
     @property
+    def largest(self) -> int:
+        """Bytes of the largest kernel that is here; 0 where none was measured."""
+        here = self.visits.here.values()
+        return max((self._sizes.get(visit.kernel or "", 0) for visit in here), default=0)
+
+    @property
     def seats(self) -> int:
         """Visits that may be here at the same time."""
-        limits = process.memory_limit(), self._largest, process.pids_limit(), self._most
+        limits = process.memory_limit(), self.largest, process.pids_limit(), self._most
         return max(1, seats(*limits) - self.prepared)
 
     def open(self, name: str) -> Visit:
@@ -116,9 +123,7 @@ class Desk:
                 await self.end(visit, Why.DIED)
                 continue
             pid = self.framework.process(kernel)
-            size = process.own_memory(pid) if pid else 0
-            self._sizes[kernel] = size
-            self._largest = max(self._largest, size)
+            self._sizes[kernel] = process.own_memory(pid) if pid else 0
         for visit, why in self.visits.due(self.clock()):
             await self.end(visit, why)
 
@@ -154,7 +159,7 @@ class Desk:
             ],
             "seats": self.seats,
             "prepared": self.prepared,
-            "largest_kernel": self._largest,
+            "largest_kernel": self.largest,
             "memory_limit": process.memory_limit(),
             "last_activity": self._active,
             "errors": self.troubles.as_json(),

@@ -16,7 +16,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 Where = Literal["cell", "callback", "output", "kernel", "page"]
 """``cell``: while the page was made; ``callback``: when a visitor did something; ``output``: written to the
-error stream or left out because of its size; ``kernel``: it died; ``page``: the page could not be made."""
+error stream or left out because of its size; ``kernel``: it died; ``page``: the page, or a picture in it, could
+not be made."""
 
 
 @dataclass(frozen=True)

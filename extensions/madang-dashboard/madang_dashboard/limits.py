@@ -8,6 +8,9 @@ MIB = 1024 * 1024
 
 MESSAGE = 16 * MIB
 """Largest message from a visitor, in bytes: what an upload of a file may take at once."""
+HEADER, METADATA, CONTENT = 4096, 64 * 1024, MIB
+"""Largest parts of it that are read as JSON, in bytes: read, they take many times as much memory. What is
+uploaded travels beside them, in buffers."""
 ANSWER = 64 * MIB
 """Largest message to a visitor, in bytes. A larger one is left out, and the author reads of it."""
 WAITING = 96 * MIB

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from madang_dashboard.frames import Frame, FrameError, read, split, written
+from madang_dashboard.limits import CONTENT, HEADER, METADATA
 
 CONTROL = "jupyter.widget.control"
 """Target of the comm by which a page asks for the states of all widgets."""
@@ -85,8 +86,10 @@ class Conversation:
         """
         try:
             frame = split(message)
-            header, content = read(frame.header), read(frame.content)
-            metadata = read(frame.metadata)
+            parts = (frame.header, HEADER), (frame.metadata, METADATA), (frame.content, CONTENT)
+            if any(len(part) > most for part, most in parts):
+                raise RefusedError("a part that is too large")
+            header, metadata, content = (read(part) for part, _ in parts)
         except FrameError as error:
             raise RefusedError(f"not a message: {error}") from None
         kind = _name(header, "msg_type")
@@ -199,10 +202,11 @@ class Conversation:
             states = [
                 about.get("state") for about in data["states"].values() if isinstance(about, dict)
             ]
-        texts = [text for state in states for text in _cleaned(state)]
-        if not texts:
+        found = [_cleaned(state) for state in states]
+        if not any(changed for changed, _ in found):
             return Shown(message)
-        return Shown(replace(frame, content=written(content)).joined(), "\n".join(texts), True)
+        text = "\n".join(text for _, texts in found for text in texts)
+        return Shown(replace(frame, content=written(content)).joined(), text or None, bool(text))
 
 
 def without_repr(data: Any) -> bool:
@@ -215,30 +219,33 @@ def without_repr(data: Any) -> bool:
     return data.pop("text/plain", None) is not None
 
 
-def _cleaned(state: Any) -> list[str]:
-    """Take errors out of an ``Output`` widget's outputs, in place; returns their texts."""
+def _cleaned(state: Any) -> tuple[bool, list[str]]:
+    """Take errors out of an ``Output`` widget's outputs, in place; whether anything changed, and texts."""
     if not isinstance(state, dict) or not isinstance(state.get("outputs"), (list, tuple)):
-        return []
-    texts, kept = [], []
+        return False, []
+    texts, kept, changed = [], [], False
+    hidden = {
+        "output_type": "error",
+        "ename": ERROR_NAME,
+        "evalue": "",
+        "traceback": [ERROR_TEXT],
+    }
     for output in state["outputs"]:
         kind = output.get("output_type") if isinstance(output, dict) else None
         if kind == "error":
             if output.get("traceback") != [ERROR_TEXT]:
                 texts.append("\n".join(str(line) for line in output.get("traceback") or []))
-            kept.append(
-                {
-                    "output_type": "error",
-                    "ename": ERROR_NAME,
-                    "evalue": "",
-                    "traceback": [ERROR_TEXT],
-                }
-            )
+            changed |= output != hidden
+            kept.append(hidden)
         elif kind == "stream" and output.get("name") != "stdout":
             texts.append(str(output.get("text")))
+            changed = True
         else:
+            # another Output that is shown in this one, say
+            changed |= isinstance(output, dict) and without_repr(output.get("data"))
             kept.append(output)
     state["outputs"] = kept
-    return texts
+    return changed, texts
 
 
 def _name(part: dict[str, Any], name: str) -> str:

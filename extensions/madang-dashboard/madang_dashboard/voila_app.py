@@ -4,6 +4,8 @@ it leaves open closed. Nothing of Voila is copied; what is used are its traits, 
 
 from __future__ import annotations
 
+import asyncio
+import html
 import os
 import shutil
 import tempfile
@@ -16,6 +18,7 @@ from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets.config import Config
 from voila.app import Voila
+from voila.exporter import VoilaMarkdownRenderer
 
 from madang_dashboard import environment, process, words
 from madang_dashboard.client import Client
@@ -45,11 +48,17 @@ class Visitor(IdentityProvider):
 class Kernels(AsyncMappingKernelManager):
     """Starts kernels with an environment of their own."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.folders: dict[str, str] = {}
+        """IPython's folder of each kernel."""
+
     async def start_kernel(self, **options: Any) -> str:
         """As upstream; the variables are those of :func:`madang_dashboard.environment.of_kernel` only."""
         folder = tempfile.mkdtemp(prefix="ipython-", dir=self.parent.connection_dir)
         options["env"] = environment.of_kernel(options.get("env") or {}, folder)
         kernel: str = await super().start_kernel(**options)
+        self.folders[kernel] = folder
         process.give_way(self.get_kernel(kernel).provisioner.pid)
         return kernel
 
@@ -69,8 +78,26 @@ class RunnerVoila(Voila):
         self.template_paths = [str(TEMPLATES), *found]
 
 
+def markdown(trouble: Callable[[str], None]) -> type:
+    """Voila's way of writing Markdown; without a picture that cannot be had, which is told to ``trouble``."""
+
+    class Markdown(VoilaMarkdownRenderer):
+        def image(self, text: str, url: str, title: str | None = None) -> str:
+            try:
+                made: str = super().image(text, url, title)
+            except Exception as error:
+                trouble(f"The picture {url} is not shown: {error}")
+                return html.escape(text)
+            return made
+
+    return Markdown
+
+
 def configuration(
-    prepare: bool, on_cell_error: Callable[..., None], on_cell_executed: Callable[..., None]
+    prepare: bool,
+    on_cell_error: Callable[..., None],
+    on_cell_executed: Callable[..., None],
+    on_picture_error: Callable[[str], None],
 ) -> Config:
     """All that differs from Voila's defaults."""
     config = Config()
@@ -91,6 +118,7 @@ def configuration(
     config.VoilaExecutor.cell_error_instruction = ERROR_TEXT
     config.VoilaExecutor.on_cell_error = on_cell_error
     config.VoilaExecutor.on_cell_executed = on_cell_executed
+    config.VoilaExporter.markdown_renderer_class = markdown(on_picture_error)
     # sockets in the file system, no ports
     config.KernelManager.transport = "ipc"
     config.KernelManager.client_factory = Client
@@ -130,8 +158,11 @@ class VoilaFramework:
             for output in cell.outputs:
                 without_repr(output.get("data"))
 
+        def on_picture_error(text: str) -> None:
+            desk.trouble("page", text, VISIT_NOW.get())
+
         self.voila = voila = RunnerVoila(
-            config=configuration(self._prepare, on_cell_error, on_cell_executed),
+            config=configuration(self._prepare, on_cell_error, on_cell_executed, on_picture_error),
             root_dir=str(self._root),
             notebook_path=str(self._notebook),
             base_url=PLACEHOLDER,
@@ -178,10 +209,12 @@ class VoilaFramework:
     async def end(self, kernel: str) -> None:
         """As :meth:`Framework.end`."""
         manager = self.voila.kernel_manager
-        if kernel not in manager:
-            return
-        # its whole process group, with what the notebook started
-        await manager.shutdown_kernel(kernel, now=True)
+        if kernel in manager:
+            # its whole process group, with what the notebook started
+            await manager.shutdown_kernel(kernel, now=True)
+        folder = manager.folders.pop(kernel, None)
+        if folder is not None:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def stop(self) -> None:
         """As :meth:`Framework.stop`."""

@@ -32,8 +32,8 @@ ENDED_IN_THE_PAGE = "<script>window.madangEnded()</script>"
 class Bound:
     """The kernel manager as one visit's page sees it: the kernel that the page gets is the visit's."""
 
-    def __init__(self, manager: Any, desk: Desk, visit: Visit) -> None:
-        self._manager, self._desk, self._visit = manager, desk, visit
+    def __init__(self, manager: Any, desk: Desk, visit: Visit, tasks: Tasks) -> None:
+        self._manager, self._desk, self._visit, self._tasks = manager, desk, visit, tasks
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._manager, name)
@@ -42,6 +42,20 @@ class Bound:
         """A new kernel."""
         kernel: str = await self._manager.start_kernel(**options)
         return await self._bind(kernel)
+
+    async def get_kernel(self, kernel: str) -> Any:
+        """The kernel's manager. Waited for in the task that makes the page, of whose failure Voila tells
+        nobody: it would go on saying that it computes."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.add_done_callback(self._made)
+        return self._manager.get_kernel(kernel)
+
+    def _made(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._visit.state is not State.ENDED:
+            self._desk.trouble("page", repr(error), self._visit)
+            self._tasks.add(self._desk.end(self._visit, Why.FAILED))
 
     async def get_rendered_notebook(self, **options: Any) -> tuple[Any, Any, str]:
         """The one that was prepared."""
@@ -73,7 +87,8 @@ class PageHandler(Sealed, VoilaHandler):
         """Voila's, bound to this visit."""
         if self.visit is None:
             raise web.HTTPError(404)
-        return Bound(super().kernel_manager, self.desk, self.visit)
+        tasks = self.application.settings["tasks"]
+        return Bound(super().kernel_manager, self.desk, self.visit, tasks)
 
     async def get(self, visit: str) -> None:
         """The page; 410 for a visit that had one, 503 where no seat is free."""
