@@ -247,6 +247,10 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "headers without end": lambda: packed(
         *(entry(f"{n}", pax_headers={f"k{n}": "v" * 40000}) for n in range(200))
     ),
+    "a header for all": lambda: gzip.compress(
+        tarfile.TarInfo.create_pax_global_header({"comment": "x"}) + tar(entry("a"))
+    ),
+    "a long header": lambda: packed(entry("a", pax_headers={"comment": "v" * 5000})),
     "only folders": lambda: packed(folder("a")),
 }
 
@@ -265,6 +269,18 @@ def test_no_header_takes_the_memory(tmp_path: Path, kind: bytes) -> None:
     try:
         assert "damaged" in refused(tmp_path, sent)
         assert tracemalloc.get_traced_memory()[1] < 2 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_headers_for_all_are_not_kept_with_each(tmp_path: Path) -> None:
+    keys = [{f"k{part}.{n}": "v" for n in range(150)} for part in range(40)]
+    start = b"".join(map(tarfile.TarInfo.create_pax_global_header, keys))
+    sent = gzip.compress(start + tar(*(entry(str(n), b"") for n in range(300))))
+    tracemalloc.start()
+    try:
+        assert "damaged" in refused(tmp_path, sent)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:
         tracemalloc.stop()
 

@@ -211,6 +211,11 @@ def test_links_within_limits(days: int, policy: LinkPolicy, sentence: str) -> No
         add_link(linked(), fingerprint("new"), "jisu", "", days, NOW, policy)
 
 
+def test_a_label_can_be_kept() -> None:
+    made = add_link(Audience(), "h", "jisu", "for\x00\ud800\n kim\u202e", 1, NOW, LinkPolicy())
+    assert made.links[0].label == "for kim"
+
+
 def test_a_link_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every hash is compared, whole, whichever is right and whether somebody is signed in or not."""
     compared = []

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from support.snapshots import sent
 
+from madang_hub.dashboards import tables
 from madang_hub.dashboards import versions as rules
 from madang_hub.dashboards.archive import contents, intact, manifest_of
 from madang_hub.dashboards.audience import Audience, Link, Visitor
@@ -362,6 +363,39 @@ def test_a_process_that_dies_in_the_middle_leaves_nothing_half(url: str, snapsho
     store.collect(2000)
     assert store.collect(2100) == [left]
     assert publish(store, slug, "never").current == 2
+
+
+def test_nobody_is_handed_more_than_they_may_have(store: Dashboards) -> None:
+    other = replace(AUTHOR, name="minji")
+    for _ in range(POLICY.each):
+        store.create(other, "Full", 1000, team=TEAM)
+    made = store.create(AUTHOR, "One more", 1000, team=TEAM)
+    with pytest.raises(MoveError, match="minji has 3 dashboards already"):
+        store.move(made.slug, lambda d: rules.hand_over(d, other, AUTHOR, 1001))
+    shared = Audience(teams=frozenset({TEAM}))
+    store.move(made.slug, lambda d: rules.for_whom(d, shared, AUTHOR, 1001))
+    stay = replace(POLICY, passes_on=False)
+    store.move(made.slug, lambda d: rules.owner_gone(d, [other], 1002, stay))
+    with pytest.raises(MoveError, match="minji has 3 dashboards already"):
+        store.move(made.slug, lambda d: rules.take_over(d, other, 1003))
+    assert len(store.of("minji")) == POLICY.each
+    # what its author leaves behind goes on all the same
+    store.move(made.slug, lambda d: rules.owner_back(d, 1004))
+    assert (
+        store.move(made.slug, lambda d: rules.owner_gone(d, [other], 1005, POLICY)).owner == "minji"
+    )
+
+
+def test_no_change_goes_without_the_row_that_it_locks(
+    store: Dashboards, database: Database
+) -> None:
+    store.create(AUTHOR, "One", 1000)
+    with database.transaction() as db:
+        db.execute(tables.TURNS.delete())
+    store.create(AUTHOR, "Two", 1000)
+    with database.transaction() as db:
+        assert len(db.execute(sa.select(tables.TURNS)).all()) == 1
+    assert len(store.of(AUTHOR.name)) == 2
 
 
 def test_a_title_as_long_as_may_be_fits(store: Dashboards, database: Database) -> None:

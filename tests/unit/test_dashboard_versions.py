@@ -131,6 +131,12 @@ def test_a_check_without_an_answer_fails() -> None:
     assert (step[0].current, step[0].versions[1].check) == (1, Check.FAILED)
 
 
+def test_what_a_check_says_can_be_kept() -> None:
+    said = "a\n\tb\x00c\ud800 \u202e\x1b[31md"
+    one, _ = rules.failed(uploaded(made()), 1, said, 1000)
+    assert one.versions[0].why == "a\n\tbc [31md"
+
+
 def test_only_so_many_versions_are_kept_and_the_shown_one_always() -> None:
     shown = rules.show(live(4), 1, AUTHOR, 1040)[0]
     for content in ("b", "c", "d", "e"):

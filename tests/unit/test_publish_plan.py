@@ -18,11 +18,12 @@ from support.snapshots import packed
 
 from madang_hub.dashboards import bounds as theirs
 from madang_hub.dashboards.archive import Manifest, received
+from madang_hub.dashboards.refusals import ArchiveRefusedError
 from madang_lab.publish import bounds as ours
 from madang_lab.publish import plan as rules
 from madang_lab.publish.bounds import Fault, Limits
 from madang_lab.publish.folder import plan
-from madang_lab.publish.packing import ChangedMeanwhileError, pack
+from madang_lab.publish.packing import ChangedMeanwhileError, TooMuchError, pack
 from madang_lab.publish.plan import File, Note, Plan, Warn
 from madang_lab.publish.reading import Cell, Read, cells, reads
 from madang_lab.publish.sentences import SENTENCES, said, summary
@@ -262,6 +263,40 @@ def test_files_that_change_while_they_are_packed(folder: Path, home: Path) -> No
             pack(made, io.BytesIO())
 
 
+def test_a_folder_that_became_a_link_is_not_followed(folder: Path, home: Path) -> None:
+    made = plan(folder / "판매.ipynb", home)
+    (folder / "data").rename(home / "elsewhere")
+    (folder / "data").symlink_to(home / "elsewhere")
+    with pytest.raises(ChangedMeanwhileError, match=r"data/a\.csv"):
+        pack(made, io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "limits"),
+    [
+        ("packed", os.urandom(5000), {"packed": 4000}),
+        ("ratio", bytes(2 * MIB), {"spared": MIB}),
+    ],
+    ids=["packed", "ratio"],
+)
+def test_what_only_packing_shows_to_be_too_much(
+    folder: Path, home: Path, tmp_path: Path, kind: str, content: bytes, limits: dict[str, int]
+) -> None:
+    (folder / "a.bin").write_bytes(content)
+    made = plan(folder / "판매.ipynb", home)
+    target = io.BytesIO()
+    with pytest.raises(TooMuchError) as found:
+        pack(made, target, Limits(**limits))
+    assert found.value.note.kind == kind
+    # the service would have said no as well
+    target.seek(0)
+    with (
+        pytest.raises(ArchiveRefusedError),
+        received(target, tmp_path / "versions", theirs.Limits(**limits)),
+    ):
+        pass
+
+
 # ---- what the code reads ---------------------------------------------------------------------------------
 
 
@@ -402,6 +437,30 @@ def test_a_private_key_is_found_and_a_marked_line_is_not(folder: Path, home: Pat
     assert [(n.path, n.what) for n in made.warnings] == [("id.pem", "Private Key")]
 
 
+def test_what_is_not_looked_through_is_counted(folder: Path, home: Path) -> None:
+    (folder / "broken.ipynb").write_text("{")
+    (folder / "long.ipynb").write_text(json.dumps(code("x = 1\n#" + "x" * 300_000)))
+    shown = code("1", "2", "3")
+    for cell, data in zip(
+        shown["cells"],
+        (
+            {"image/png": "x" * 300_000},
+            {"text/html": ["<b>", SECRETS["GitHub Token"]]},
+            {"application/json": {"key": SECRETS["AWS Access Key"]}},
+        ),
+        strict=True,
+    ):
+        cell["outputs"] = [{"output_type": "display_data", "metadata": {}, "data": data}]
+    (folder / "shown.ipynb").write_text(json.dumps(shown))
+    made = plan(folder / "판매.ipynb", home)
+    assert made.unseen == 3  # and the data
+    found = {(n.path, n.cell, n.line, n.what) for n in made.warnings if n.kind == "secret"}
+    assert found >= {
+        ("shown.ipynb", 2, 0, "GitHub Token"),
+        ("shown.ipynb", 3, 0, "AWS Access Key"),
+    }
+
+
 # ---- what is said ---------------------------------------------------------------------------
 
 
@@ -437,7 +496,7 @@ def test_how_a_note_and_the_whole_read(folder: Path, home: Path) -> None:
     assert summary(english, made) == [
         f"3 files, 0.0 MB, from {folder}",
         "Not published: 8 hidden files, links and caches.",
-        "Not looked through for secrets: 1 files (data, pictures, large files).",
+        "Not looked through for secrets to the end: 1 files (data, pictures, large files).",
     ]
 
 

@@ -191,6 +191,11 @@ def _unpack(source: BinaryIO, folder: Path, limits: Limits) -> Manifest:
             errors="strict",
         ) as tar:
             while (member := tar.next()) is not None:
+                if tar.pax_headers:
+                    # headers for all that follows: every entry would keep a copy of them
+                    raise damaged()
+                # it is kept for going back, which nothing here does (typeshed does not know it)
+                cast("Any", tar).members.clear()
                 _check(member, names, folder, limits)
                 target = folder / member.name
                 if member.isdir():

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from madang_hub.dashboards.refusals import MoveError
+from madang_hub.dashboards.texts import plain
 from madang_hub.web.i18n import N_
 
 DAY = 86400
@@ -163,7 +164,7 @@ def add_link(
         )
     if not hashed or any(link.hash == hashed for link in audience.links):
         raise ValueError("a link needs a token of its own")
-    link = Link(hashed, by, now, now + days * DAY, label[:80])
+    link = Link(hashed, by, now, now + days * DAY, plain(label, "")[:80])
     return replace(audience, links=(*audience.links, link))
 
 

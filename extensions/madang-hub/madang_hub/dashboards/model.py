@@ -62,7 +62,7 @@ class Policy:
     Attributes:
         grace: how long a deleted dashboard can be brought back.
         checking: after how long a check that gave no answer has failed.
-        each: dashboards of one author at most.
+        each: dashboards of one author at most; those that are inherited come on top.
         kept: versions of one dashboard; beyond that the oldest that is not shown goes.
         lingers: how long a snapshot that nothing names stays: a container may just be starting with it.
         passes_on: whether a dashboard whose author has no access any more passes to a mentor of its team, or

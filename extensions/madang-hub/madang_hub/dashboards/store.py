@@ -71,8 +71,7 @@ class Dashboards:
         made, event = rules.new(slug, actor, title, now, team=team, description=description)
 
         def work(db: sa.Connection) -> Dashboard:
-            mine = sa.select(sa.func.count()).where(DASHBOARDS.c.owner == actor.name)
-            if db.execute(mine).scalar_one() >= self._policy.each:
+            if _count(db, actor.name) >= self._policy.each:
                 raise MoveError(
                     N_(
                         "You have {most} dashboards already; deleted ones count for as long as they can be "
@@ -119,7 +118,7 @@ class Dashboards:
                 size=size,
             )
 
-        def keep(db: sa.Connection) -> None:
+        def keep(db: sa.Connection, *_: object) -> None:
             incoming.keep()
             db.execute(SPARE.delete().where(SPARE.c.content == incoming.content))
 
@@ -133,10 +132,26 @@ class Dashboards:
 
         Raises:
             DashboardError: what the move raises. Nothing was changed.
+            MoveError: it would become somebody's who has too many.
             ChangedError: it has another revision.
             NotFoundError: there is no such dashboard.
         """
-        return self._turns.change(lambda db: _moved(db, slug, step, expect))
+
+        def fits(db: sa.Connection, before: Dashboard, taken: rules.Step) -> None:
+            after, event = taken
+            # who inherits one is not asked
+            handed = event.by and after.owner != before.owner
+            if handed and _count(db, after.owner) >= self._policy.each:
+                raise MoveError(
+                    N_(
+                        "{person} has {most} dashboards already, so this one cannot be theirs; deleted ones "
+                        "count for as long as they can be brought back."
+                    ),
+                    person=after.owner,
+                    most=self._policy.each,
+                )
+
+        return self._turns.change(lambda db: _moved(db, slug, step, expect, fits))
 
     def tick(self, now: int) -> list[Dashboard]:
         """What the clock alone brings about (:func:`.versions.due`); those that changed."""
@@ -219,7 +234,7 @@ def _moved(
     slug: str,
     step: Move,
     expect: int | None,
-    also: Callable[[sa.Connection], None] | None = None,
+    also: Callable[[sa.Connection, Dashboard, rules.Step], None],
 ) -> Dashboard:
     found = select(db, DASHBOARDS.c.slug == slug)
     if not found:
@@ -230,9 +245,14 @@ def _moved(
     taken = step(before)
     if taken is None:
         return before
-    if also is not None:
-        also(db)
+    also(db, before, taken)
     return _keep(db, before, taken)
+
+
+def _count(db: sa.Connection, owner: str) -> int:
+    mine = sa.select(sa.func.count()).where(DASHBOARDS.c.owner == owner)
+    found: int = db.execute(mine).scalar_one()
+    return found
 
 
 def _keep(db: sa.Connection, before: Dashboard, step: rules.Step) -> Dashboard:

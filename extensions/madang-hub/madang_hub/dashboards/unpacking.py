@@ -15,7 +15,9 @@ from madang_hub.dashboards.refusals import ArchiveRefusedError
 from madang_hub.web.i18n import N_
 
 CHUNK = 64 * 1024
-"""The most that is read at once, in bytes; no header may be longer."""
+"""The most that is read at once, in bytes."""
+HEADER = 4096
+"""The longest header, in bytes: a name as long as may be fits in it."""
 BLOCK = 512
 """Bytes of a block of a tar file."""
 HEADERS = 4 * BLOCK
@@ -52,7 +54,7 @@ class Unpacked:
         Raises:
             ArchiveRefusedError: a limit is passed, or it is no gzip.
         """
-        if not 0 <= size <= CHUNK:
+        if not 0 <= size <= (CHUNK if self.content else HEADER):
             raise damaged()
         parts = []
         left = size

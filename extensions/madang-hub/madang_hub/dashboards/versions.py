@@ -22,7 +22,6 @@ from dataclasses import replace
 from typing import Any
 
 from madang_hub.dashboards.audience import Audience
-from madang_hub.dashboards.bounds import TURNING
 from madang_hub.dashboards.model import (
     Actor,
     Check,
@@ -35,6 +34,7 @@ from madang_hub.dashboards.model import (
 )
 from madang_hub.dashboards.refusals import MayNotError, MoveError, NotFoundError
 from madang_hub.dashboards.rights import Do, must, must_receive
+from madang_hub.dashboards.texts import plain
 from madang_hub.web.i18n import N_
 
 Step = tuple[Dashboard, Event]
@@ -124,7 +124,8 @@ def failed(dashboard: Dashboard, number: int, why: str, now: int) -> Step:
         MoveError: its check had ended before.
         NotFoundError: there is no such version.
     """
-    version = replace(_checking(dashboard, number), check=Check.FAILED, why=why[-WHY:])
+    said = plain(why[-WHY:], "\n\t")
+    version = replace(_checking(dashboard, number), check=Check.FAILED, why=said)
     return _moved(dashboard, now, What.FAILED, "", number, versions=_with(dashboard, version))
 
 
@@ -351,11 +352,7 @@ def _text(text: str, most: int, *, needed: bool = False) -> str:
     Raises:
         MoveError: it is empty though it is needed, or too long.
     """
-    kept = "".join(
-        c
-        for c in unicodedata.normalize("NFC", text)
-        if c == "\n" or (unicodedata.category(c) not in ("Cc", "Cs") and c not in TURNING)
-    ).strip()
+    kept = plain(unicodedata.normalize("NFC", text)).strip()
     if needed:
         kept = " ".join(kept.split())
     if needed and not kept:

@@ -32,17 +32,21 @@ class Turns:
 
     def change(self, work: Callable[[sa.Connection], Found]) -> Found:
         """Do ``work`` when it is its turn; it may be begun more than once, and is committed once."""
-        self.prepare()
         for left in reversed(range(_TRIES)):
+            self.prepare()
             try:
                 with self._database.transaction() as db:
                     # takes the row (PostgreSQL) or the file (SQLite) before anything is read
-                    db.execute(self._row.update().values(turns=self._row.c.turns))
-                    return work(db)
+                    locked = db.execute(self._row.update().values(turns=self._row.c.turns))
+                    if locked.rowcount == 1:
+                        return work(db)
             except OperationalError as error:
                 if not left or "locked" not in str(error.orig):
                     raise
-        raise AssertionError("unreachable")
+            else:
+                # where there is no row nothing is locked
+                self._ready = False
+        raise RuntimeError(f"The row of {self._row.name} that changes lock cannot be made.")
 
     def prepare(self) -> None:
         """Make the row that is locked, if it is not there."""
@@ -53,6 +57,6 @@ class Turns:
                 if db.execute(sa.select(self._row.c.id)).first() is None:
                     db.execute(self._row.insert().values(id=1, turns=0))
         except DBAPIError:
-            # another process was faster; if not, the next line of whoever called says what is wrong
-            pass
+            # another process was faster; if not, whoever needs the row finds that it is not there
+            return
         self._ready = True

@@ -14,7 +14,9 @@ from typing import Literal
 from madang_lab.publish.bounds import Fault, Limits, Names
 from madang_lab.publish.reading import Read
 
-Stop = Fault | Literal["entries", "total", "file", "unreadable", "home", "notebook"]
+Stop = (
+    Fault | Literal["entries", "total", "file", "unreadable", "home", "notebook", "packed", "ratio"]
+)
 Warn = Literal["absolute path", "outside", "left out", "missing", "secret"]
 Left = Literal["hidden", "made again", "environment", "link", "special"]
 """Why something stays behind.
@@ -58,7 +60,8 @@ class Plan:
         notebook: its path in the folder.
         files: in the order of the archive.
         left: paths that stay behind and why; of a folder only the folder.
-        unseen: files that were not looked through for secrets (data, pictures, large ones).
+        unseen: files that were not looked through for secrets, or not to the end (data, pictures,
+            large ones).
     """
 
     folder: str

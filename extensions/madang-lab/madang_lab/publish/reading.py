@@ -7,6 +7,7 @@ a text that a function for reading takes; any other is only a path when there is
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,7 +151,13 @@ def _printed(outputs: object) -> Iterator[str]:
         if not isinstance(output, dict):
             continue
         data = output.get("data")
-        plain = data.get("text/plain") if isinstance(data, dict) else None
-        for text in (output.get("text"), plain, output.get("traceback")):
+        shown = data.items() if isinstance(data, dict) else ()
+        # pictures are no text; what a library draws from is
+        texts = [text for kind, text in shown if not str(kind).startswith("image/")]
+        for text in (output.get("text"), *texts, output.get("traceback")):
             if text:
-                yield _joined(text)
+                yield (
+                    json.dumps(text, ensure_ascii=False)
+                    if isinstance(text, dict)
+                    else _joined(text)
+                )

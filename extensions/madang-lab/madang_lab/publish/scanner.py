@@ -38,7 +38,7 @@ _ONE = threading.Lock()  # the scanner's settings are the process's
 
 
 def scan(folder: Path, files: Iterable[File]) -> tuple[list[Note], int]:
-    """Where secrets may stand, and how many files were not looked through.
+    """Where secrets may stand, and how many files were not looked through, or not to the end.
 
     Raises:
         OSError: a file cannot be read.
@@ -58,7 +58,9 @@ def scan(folder: Path, files: Iterable[File]) -> tuple[list[Note], int]:
             if ending not in TEXTS or (file.size > LARGEST and ending != ".ipynb"):
                 unseen += 1
             elif ending == ".ipynb":
-                found += _notebook(folder, file.path, Path(work))
+                notes, whole = _notebook(folder, file.path, Path(work))
+                found += notes
+                unseen += not whole
             else:
                 found += [
                     Note("secret", file.path, 0, line, what)
@@ -67,19 +69,21 @@ def scan(folder: Path, files: Iterable[File]) -> tuple[list[Note], int]:
     return found, unseen
 
 
-def _notebook(folder: Path, path: str, work: Path) -> list[Note]:
-    """Cell by cell, as their authors see them; in a notebook's JSON quotes look otherwise."""
+def _notebook(folder: Path, path: str, work: Path) -> tuple[list[Note], bool]:
+    """Cell by cell, as their authors see them (in a notebook's JSON quotes look otherwise), and whether all
+    of it was looked through."""
     try:
         found = cells(json.loads((folder / path).read_text(encoding="utf-8")))
     except (ValueError, RecursionError):
-        return []
-    notes = []
+        return [], False
+    notes, whole = list[Note](), True
     for cell in found:
+        whole &= all(len(text) <= LARGEST for text in (cell.source, *cell.printed))
         for line, what in _cell(cell, work):
             note = Note("secret", path, cell.number, line, what)
             if note not in notes:
                 notes.append(note)
-    return notes
+    return notes, whole
 
 
 def _cell(cell: Cell, work: Path) -> list[tuple[int, str]]:

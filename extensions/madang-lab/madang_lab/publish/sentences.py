@@ -69,6 +69,17 @@ SENTENCES: dict[str, dict[str, str]] = {
         "en": "{path} has more than {file}. Publish a smaller one.",
         "ko": "{file}를 넘는 파일입니다: {path}. 더 작은 파일로 게시해 주세요.",
     },
+    "packed": {
+        "en": "The archive of the files has more than {packed}. Move the notebook and what it needs to a "
+        "folder of their own.",
+        "ko": "파일을 압축해도 {packed}를 넘습니다. 노트북과 필요한 파일만 새 폴더로 옮겨 주세요.",
+    },
+    "ratio": {
+        "en": "The files are more than {ratio} times as large as their archive, which is not taken. Take "
+        "out those that repeat one thing over and over, files of zeros say.",
+        "ko": "파일이 압축한 크기의 {ratio}배를 넘어 게시할 수 없습니다. "
+        "0으로만 채운 파일처럼 같은 내용이 되풀이되는 파일을 빼 주세요.",
+    },
     "unreadable": {
         "en": "{path} cannot be read. Change its permissions or move it away.",
         "ko": "읽을 수 없습니다: {path}. 권한을 바꾸거나 다른 곳으로 옮겨 주세요.",
@@ -143,8 +154,8 @@ SENTENCES: dict[str, dict[str, str]] = {
         "ko": "게시하지 않는 것: 숨김 파일, 링크, 캐시 {count}개.",
     },
     "unseen": {
-        "en": "Not looked through for secrets: {count} files (data, pictures, large files).",
-        "ko": "비밀 정보가 있는지 살펴보지 않은 파일: {count}개(데이터, 그림, 큰 파일).",
+        "en": "Not looked through for secrets to the end: {count} files (data, pictures, large files).",
+        "ko": "비밀 정보가 있는지 끝까지 살펴보지 않은 파일: {count}개(데이터, 그림, 큰 파일).",
     },
 }
 
@@ -162,6 +173,8 @@ def said(environ: Mapping[str, str], note: Note, plan: Plan, limits: Limits) -> 
         entries=limits.entries,
         total=size_words(limits.total),
         file=size_words(limits.file),
+        packed=size_words(limits.packed),
+        ratio=limits.ratio,
     )
 
 
