@@ -268,7 +268,29 @@ def test_a_choice_waits_and_each_way_is_done(opened: Place) -> None:
         assert [text for text in there if text in ("mine", "print('version', 2)")] == texts
         assert opened.seen()["choices"] == []
         assert opened.refused("choose", "fix", how) == "settled"
+        # for good: what the learner does with the cell from then on is no choice again
+        opened.edit(fix="my answer")
+        assert opened.seen()["choices"] == []
+        assert opened.refused("choose", "fix", "new") == "settled"
     assert opened.refused("choose", "answer", "new") == "settled"
+
+
+def test_who_starts_over_has_nothing_to_choose_until_the_backup_is_back(opened: Place) -> None:
+    opened.edit(fix="mine")
+    opened.publish(2)
+    opened.do("update")
+    opened.do("reset")
+    opened.edit(fix="my answer")
+    assert opened.seen()["choices"] == []
+    [undecided] = [
+        name
+        for name in opened.seen()["backups"]
+        if b"more-2" in (opened.home / RECORDS / name).read_bytes()
+    ]
+    opened.do("restore", undecided)
+    assert [choice["mine"] for choice in opened.seen()["choices"]] == ["mine"]
+    opened.publish(3, fix="print('version', 2)")
+    assert [one.cell for one in opened.do("update").choices] == ["fix"]
 
 
 def test_a_choice_stays_open_over_the_next_version(opened: Place) -> None:
@@ -304,13 +326,37 @@ def test_the_same_state_is_kept_once(opened: Place) -> None:
     opened.edit(fix="mine")
     opened.do("reset")
     [backup] = opened.seen()["backups"]
+    opened.now += 60
     opened.do("restore", backup)
+    opened.now += 60
     opened.do("reset")
     assert len(opened.seen()["backups"]) == 2, "the learner's and the pristine copy"
+    assert b"mine" in opened.backups()[0], "what was there last is on top"
+
+
+def odd(**cell: Any) -> bytes:
+    """A notebook whose only cell is of the right form but for ``cell``."""
+    made = {"cell_type": "code", "metadata": {}, "outputs": [], "source": "x", **cell}
+    return json.dumps({"cells": [made], "metadata": {}, "nbformat": 4}).encode()
+
+
+ODD = [
+    b"{",
+    b"\xff",
+    b"[]",
+    b'{"cells": [3], "nbformat": 4}',
+    b'{"cells": []}',
+    b'{"cells": [], "metadata": [], "nbformat": 4}',
+    b'{"cells": [], "nbformat": 4, "nbformat_minor": "new"}',
+    odd(source=[1]),
+    odd(source=3),
+    odd(metadata=["x"]),
+    odd(outputs=3),
+]
 
 
 def test_what_cannot_be_read_is_left_alone_and_can_be_reset(opened: Place) -> None:
-    for content in (b"{", b"\xff", b"[]", b'{"cells": [3], "nbformat": 4}', b'{"cells": []}'):
+    for content in ODD:
         opened.copy.write_bytes(content)
         opened.publish(2)
         assert opened.seen()["trouble"] == "odd"
@@ -318,6 +364,17 @@ def test_what_cannot_be_read_is_left_alone_and_can_be_reset(opened: Place) -> No
         opened.do("reset")
         assert content in opened.backups()
         assert opened.texts()["fix"] == "print('version', 2)"
+
+
+def test_half_a_character_is_left_alone(opened: Place) -> None:
+    opened.edit(answer="half")
+    opened.copy.write_bytes(opened.copy.read_bytes().replace(b'"half"', rb'"\ud83d"'))
+    opened.publish(2)
+    assert opened.seen()["update"] is True
+    before = opened.copy.read_bytes()
+    with pytest.raises(ShelfError, match="odd"):
+        opened.do("update")
+    assert opened.copy.read_bytes() == before
 
 
 def test_a_merge_that_would_not_be_valid_is_not_written(opened: Place) -> None:
@@ -340,6 +397,21 @@ def test_without_records_a_copy_is_compared_cell_by_cell(opened: Place) -> None:
     assert [one.cell for one in done.choices] == ["fix"]
     assert opened.texts()["fix"] == "mine"
     assert opened.texts()["more-2"] == "print(2)"
+
+
+def test_a_copy_whose_own_version_was_lost_is_merged_from_no_other(opened: Place) -> None:
+    first = base_of(notebook(opened.copy.read_bytes()))
+    opened.edit(fix="mine")
+    opened.publish(2)
+    opened.do("update")
+    [before] = opened.seen()["backups"]
+    opened.do("choose", "fix", "mine")
+    opened.do("restore", before)
+    (opened.home / RECORDS / f"{first}.base.ipynb").unlink()
+    opened.publish(3, fix="print('version', 2)")
+    done = opened.do("update")
+    assert [one.cell for one in done.choices] == ["fix"]
+    assert opened.texts()["fix"] == "mine"
 
 
 def test_a_copy_whose_metadata_were_lost_is_merged_from_what_was_remembered(opened: Place) -> None:
@@ -400,8 +472,11 @@ def test_what_is_saved_at_the_very_moment_wins(
         if how == "in place":
             opened.edit(answer="saved just now")
         elif how:
+            found = notebook(opened.copy.read_bytes())
+            for one in found["cells"]:
+                one["source"] = "saved once more" if one["id"] == "answer" else one["source"]
             beside = opened.copy.with_suffix(".new")
-            beside.write_bytes(opened.copy.read_bytes().replace(b"just now", b"once more"))
+            beside.write_bytes(written(found))
             beside.rename(opened.copy)
         real(*words)
 
@@ -409,10 +484,11 @@ def test_what_is_saved_at_the_very_moment_wins(
     with pytest.raises(ShelfError, match="changed"):
         opened.do("update")
     assert opened.texts()["answer"] == "saved just now"
-    # the first call is used up by giving the place back
-    assert not (opened.home / RECORDS / "whole").exists()
+    # the other save came while the place was given back
+    assert b"saved once more" in (opened.home / RECORDS / "whole").read_bytes()
     assert opened.do("update").changes
     assert opened.texts()["fix"] == "print('version', 2)"
+    assert [b"saved once more" in backup for backup in opened.backups()].count(True) == 1
 
 
 def test_an_old_tab_that_overwrites_an_update_is_updated_again(opened: Place) -> None:

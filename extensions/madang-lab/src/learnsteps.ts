@@ -88,15 +88,15 @@ export class LearnSteps {
 
   async choose(lesson: ILesson, choice: IChoice, how: How): Promise<void> {
     await this._replace(lesson, 'choose', { cell: choice.cell, how }, done =>
-      done.choices.length ? '' : this.trans.__('All is decided.')
+      done.choices.length ? '' : this.trans.__('Everything is decided.')
     );
   }
 
   async restore(lesson: ILesson, words: LearnWords): Promise<void> {
     const backups = lesson.copies[this.lang]?.backups ?? [];
-    const labels = backups.map(name => words.backup(name));
+    const labels = words.backups(backups);
     const answer = await InputDialog.getItem({
-      title: this.trans.__('Which earlier state shall come back?'),
+      title: this.trans.__('Which earlier state do you want back?'),
       label: this.trans.__('What is in the notebook now is kept as a backup, too.'),
       items: labels,
       okLabel: this.trans.__('Bring it back'),
@@ -104,7 +104,9 @@ export class LearnSteps {
     });
     const backup = answer.value === null ? undefined : backups[labels.indexOf(answer.value)];
     if (answer.button.accept && backup !== undefined) {
-      await this._replace(lesson, 'restore', { backup }, () => this.trans.__('It is back.'));
+      await this._replace(lesson, 'restore', { backup }, () =>
+        this.trans.__('The earlier state is back.')
+      );
     }
   }
 
@@ -124,6 +126,12 @@ export class LearnSteps {
       return;
     }
     await this._do(lesson, what, { ...body, etag: copy?.etag ?? '' }, async done => {
+      // somebody may have typed meanwhile
+      if (open?.model.dirty) {
+        return this.trans.__(
+          'The notebook was edited meanwhile, so what is open was left as it is. When you save it, JupyterLab asks whether to keep it or to load what was done here.'
+        );
+      }
       await open?.revert();
       return said(done);
     });
@@ -165,7 +173,8 @@ export class LearnSteps {
   }
 
   private _open(path: string): DocumentRegistry.Context | undefined {
-    const widget = this.documents?.findWidget(path);
+    // whatever it was opened with
+    const widget = this.documents?.findWidget(path, null);
     return (widget && this.documents?.contextForWidget(widget)) as
       | DocumentRegistry.Context
       | undefined;

@@ -11,6 +11,7 @@ import {
   type ILesson,
   isPassed,
   type Lang,
+  numbered,
   stateOf
 } from './lessons';
 
@@ -30,7 +31,7 @@ export class LearnWords {
       found.push(this.trans.__('%1 GB memory', Math.round(lesson.memory_mb / 102.4) / 10));
     }
     if (lesson.tracking) {
-      found.push(this.trans.__('keeps runs'));
+      found.push(this.trans.__('records runs'));
     }
     return found;
   }
@@ -95,8 +96,12 @@ export class LearnWords {
     return words[choice.kind][how];
   }
 
-  /** A backup by when it was made. */
-  backup(name: string): string {
+  /** Backups by when they were made; those of one second are numbered. */
+  backups(names: string[]): string[] {
+    return numbered(names.map(name => this._backup(name)));
+  }
+
+  private _backup(name: string): string {
     const time = backupTime(name);
     const style: Intl.DateTimeFormatOptions = { dateStyle: 'medium', timeStyle: 'medium' };
     return time === null ? name : new Intl.DateTimeFormat(this.locale, style).format(time);

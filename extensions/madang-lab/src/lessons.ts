@@ -109,6 +109,16 @@ export function isNewcomer(list: ILessons): boolean {
   return list.owner && list.lessons.length > 0 && untouched;
 }
 
+/** Labels of which no two are the same: the second of a kind has ` (2)` behind it, and so on. */
+export function numbered(labels: string[]): string[] {
+  const count = new Map<string, number>();
+  return labels.map(label => {
+    const number = (count.get(label) ?? 0) + 1;
+    count.set(label, number);
+    return number > 1 ? `${label} (${number})` : label;
+  });
+}
+
 /** When a backup was made, by its name; `null` if it does not say. */
 export function backupTime(name: string): Date | null {
   const found = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-/.exec(name);

@@ -9,6 +9,7 @@ import {
   type ILessons,
   isNewcomer,
   langOf,
+  numbered,
   stateOf,
   upNext
 } from '../src/lessons.ts';
@@ -91,6 +92,10 @@ test('a newcomer has opened nothing, in no language', () => {
   assert.equal(isNewcomer(list(lesson('a', { passed: 1 }))), false);
   assert.equal(isNewcomer(list()), false);
   assert.equal(isNewcomer({ ...list(lesson('a')), owner: false }), false);
+});
+
+test('labels are told apart', () => {
+  assert.deepEqual(numbered(['a', 'b', 'a', 'a']), ['a', 'b', 'a (2)', 'a (3)']);
 });
 
 test('a backup says when it was made', () => {

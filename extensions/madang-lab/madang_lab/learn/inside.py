@@ -3,7 +3,7 @@
 Folders are held open as file descriptors, so nothing outside is reached even where one becomes a link.
 A new text is written beside, on the same file system, and takes the name's place in one step. Where a file is
 replaced, old and new change places and then the old one is looked at: if it is not the one that was read,
-because somebody saved in between, they change back.
+because somebody saved in between, they change back, and whatever was saved meanwhile is kept.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def place(
     mark = _mark(name, os.stat(WHOLE, dir_fd=beside, follow_symlinks=False))
     if old is None:
         _appear(beside, inside, name)
-    elif _change_places(beside, inside, name, old):
+    elif _change_places(beside, inside, name, old, data):
         os.rename(WHOLE, kept, src_dir_fd=beside, dst_dir_fd=beside)
     os.fsync(inside)
     return mark
@@ -184,7 +184,7 @@ def _appear(beside: int, inside: int, name: str) -> None:
     os.rename(WHOLE, name, src_dir_fd=beside, dst_dir_fd=inside)
 
 
-def _change_places(beside: int, inside: int, name: str, old: Found) -> bool:
+def _change_places(beside: int, inside: int, name: str, old: Found, data: bytes) -> bool:
     """Give what is finished the name of ``old``; whether that is beside afterwards (else it is gone)."""
     try:
         _rename2(beside, WHOLE, inside, name, _EXCHANGE)
@@ -196,16 +196,22 @@ def _change_places(beside: int, inside: int, name: str, old: Found) -> bool:
             raise
         _replace(beside, inside, name, old)
         return False
-    try:
-        was = read(beside, WHOLE)
-    except (ChangedError, LinkInTheWayError, OSError):
-        was = None
-    if was is None or was.data != old.data:
-        # if this fails, the learner's file stays beside, to be kept
+    if _whole(beside) != old.data:
+        # if this fails, the learner's file stays beside, to be kept; so does what was saved once more meanwhile
         _rename2(beside, WHOLE, inside, name, _EXCHANGE)
-        forget(beside, WHOLE)
+        if _whole(beside) == data:
+            forget(beside, WHOLE)
         raise ChangedError(name)
     return True
+
+
+def _whole(beside: int) -> bytes | None:
+    """What :data:`WHOLE` holds; None where that cannot be read."""
+    try:
+        found = read(beside, WHOLE)
+    except (ChangedError, LinkInTheWayError, OSError):
+        return None
+    return None if found is None else found.data
 
 
 def _replace(beside: int, inside: int, name: str, old: Found) -> None:

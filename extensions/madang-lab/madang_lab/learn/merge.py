@@ -7,7 +7,7 @@ and as the new version has it (``new``).
 - What both changed stays as the learner has it and becomes a *choice*: mine, new, or both.
 - Cells that the learner added keep their place behind the cell they stood behind.
 - A cell that was not changed keeps its outputs; one whose text is replaced loses them.
-- Everything that is taken is listed, and so is everything that is not.
+- Every text that is taken is listed, and so is everything that is not.
 
 No line of the learner's is left out, and no change of the new version is without a word. Merging the same
 version again changes nothing.

@@ -9,7 +9,7 @@ from madang_lab.learn import inside, progress
 from madang_lab.learn.cells import Notebook, by_id, identified, source
 from madang_lab.learn.manifest import LANGUAGES, Lesson
 from madang_lab.learn.merge import Choice, standing
-from madang_lab.learn.records import Records, notebook
+from madang_lab.learn.records import Records, choices_of, notebook
 from madang_lab.learn.shelf import (
     FOLDERS,
     RECORDS,
@@ -91,11 +91,11 @@ def _look(
     found: dict[str, Any],
 ) -> None:
     found["backups"] = records.backups()
-    mine, state = notebook(data), records.state()
-    name, base = version_of(records, mine, state)
+    mine = notebook(data)
+    name, base = version_of(records, mine)
     found["update"] = name != shelf.digest(lesson, language)
     if base is not None:
-        found["choices"] = _shown(state.choices.get(name, []), mine, base)
+        found["choices"] = _shown(choices_of(mine), mine, base)
 
 
 def _shown(choices: list[Choice], mine: Notebook, base: Notebook) -> list[dict[str, Any]]:

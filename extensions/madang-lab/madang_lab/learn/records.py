@@ -2,10 +2,11 @@
 
 - ``<hash>.base.ipynb``: each version that the copy was made from or brought up to, untouched.
 - ``<time>-<hash>.ipynb``: backups, in the order of their names.
-- ``state.json``: the last version, and the choices that came with each version.
+- ``state.json``: the last version.
 
-The copy itself says which version it is from (``madang`` in its metadata): file and version change in one step,
-and an older file, put back by whatever program, is merged from the version that it really is from.
+The copy itself says which version it is from and what needs a choice (``madang`` in its metadata): file,
+version and choices change in one step, and an older file, put back by whatever program, is merged from the
+version that it really is from, and has its own choices.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict
 
 from madang_lab.learn import inside
-from madang_lab.learn.cells import Notebook
+from madang_lab.learn.cells import Cell, Notebook
 from madang_lab.learn.merge import Choice
 
 STATE = "state.json"
@@ -45,11 +46,24 @@ def notebook(data: bytes) -> Notebook:
     cells = found.get("cells") if isinstance(found, dict) else None
     if not isinstance(cells, list) or found.get("nbformat") != 4:
         raise NotANotebookError("it has no cells")
-    if not all(isinstance(cell, dict) and "cell_type" in cell for cell in cells):
+    if not all(isinstance(cell, dict) and _is_cell(cell) for cell in cells):
         raise NotANotebookError("a cell is none")
     if not isinstance(found.setdefault("metadata", {}), dict):
         raise NotANotebookError("its metadata are none")
+    if not isinstance(found.get("nbformat_minor", 0), int):
+        raise NotANotebookError("its format is none")
     return dict(found)
+
+
+def _is_cell(cell: Cell) -> bool:
+    """Whether its parts are of the kinds that the rest relies on."""
+    text = cell.get("source", "")
+    is_text = isinstance(text, str) or (
+        isinstance(text, list) and all(isinstance(line, str) for line in text)
+    )
+    outputs, metadata = cell.get("outputs", []), cell.get("metadata", {})
+    is_whole = is_text and isinstance(outputs, list) and isinstance(metadata, dict)
+    return is_whole and "cell_type" in cell
 
 
 def written(found: Notebook) -> bytes:
@@ -83,40 +97,24 @@ def unmarked(found: Notebook) -> Notebook:
     return {**found, "metadata": {k: v for k, v in found["metadata"].items() if k != "madang"}}
 
 
-@dataclass
-class State:
-    """The last version, and by version what needs a choice."""
-
-    base: str = ""
-    choices: dict[str, list[Choice]] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, data: bytes) -> State:
-        """Read with patience: a damaged file is as none."""
-        try:
-            raw = json.loads(data)
-        except ValueError:
-            return cls()
-        rows = raw.get("choices") if isinstance(raw, dict) else None
-        if not isinstance(rows, dict) or not isinstance(raw.get("base"), str):
-            return cls()
-        return cls(raw["base"], {base: _choices(found) for base, found in rows.items()})
-
-    def write(self) -> bytes:
-        rows = {
-            base: [{"kind": one.kind, "cell": one.cell, "title": one.title} for one in found]
-            for base, found in self.choices.items()
-        }
-        return json.dumps({"format": 1, "base": self.base, "choices": rows}).encode()
-
-
-def _choices(rows: object) -> list[Choice]:
-    found = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+def choices_of(found: Notebook) -> list[Choice]:
+    """What needs a choice, as a copy says itself."""
+    own = found["metadata"].get("madang")
+    rows = own.get("choices") if isinstance(own, dict) else None
     return [
         Choice(row["kind"], str(row["cell"]), str(row.get("title", "")))
-        for row in found
-        if row.get("kind") in KINDS and row.get("cell")
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict) and row.get("kind") in KINDS and row.get("cell")
     ]
+
+
+def with_choices(found: Notebook, choices: Iterable[Choice]) -> Notebook:
+    """The notebook, which says from which version it is, saying also what needs a choice."""
+    own = {k: v for k, v in found["metadata"]["madang"].items() if k != "choices"}
+    rows = [asdict(one) for one in choices]
+    if rows:
+        own["choices"] = rows
+    return {**found, "metadata": {**found["metadata"], "madang": own}}
 
 
 class Records:
@@ -125,16 +123,21 @@ class Records:
     def __init__(self, folder: int) -> None:
         self.folder = folder
 
-    def state(self) -> State:
-        """What was remembered last."""
+    def last(self) -> str:
+        """The version that was remembered last; empty if none was, or it cannot be read."""
         found = inside.read(self.folder, STATE)
-        return State() if found is None else State.parse(found.data)
+        try:
+            raw = None if found is None else json.loads(found.data)
+        except ValueError:
+            return ""
+        base = raw.get("base") if isinstance(raw, dict) else None
+        return base if isinstance(base, str) else ""
 
-    def remember(self, state: State) -> None:
-        """Write it, if it is not what is there."""
-        found, data = inside.read(self.folder, STATE), state.write()
-        if found is None or found.data != data:
-            inside.put(self.folder, STATE, data)
+    def remember(self, base: str) -> None:
+        """Write the last version, if it is not what is there."""
+        found, data = inside.read(self.folder, STATE), json.dumps({"format": 1, "base": base})
+        if found is None or found.data != data.encode():
+            inside.put(self.folder, STATE, data.encode())
 
     def base(self, name: str) -> Notebook | None:
         """The version of that name; None if it was not kept, or is damaged."""
@@ -159,13 +162,14 @@ class Records:
         return sorted(names, reverse=True)
 
     def backup(self, data: bytes, now: float) -> str:
-        """Keep a state of the learner's file; its name. What is there already is not kept twice."""
+        """Keep a state of the learner's file; its name. What is there already gets a new one instead."""
         tail = f"-{digest(data)[:12]}.ipynb"
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + tail
         known = next((name for name in self.backups() if name.endswith(tail)), None)
         if known is not None and self.read_backup(known) == data:
-            return known
-        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + tail
-        inside.put(self.folder, name, data)
+            os.rename(known, name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        else:
+            inside.put(self.folder, name, data)
         return name
 
     def read_backup(self, name: str) -> bytes | None:

@@ -1,8 +1,8 @@
 """A learner's copies of lessons: open, update, reset, choose, restore.
 
-Each step leaves the copy as it was or as it shall be, whenever it is ended: versions, choices and a backup are
-written first, then the copy changes in one step (``inside.py``). What comes after that step can be left out:
-doing the same once more changes nothing.
+Each step leaves the copy as it was or as it shall be, whenever it is ended: versions and a backup are written
+first, then the copy changes in one step (``inside.py``). What comes after that step can be left out: doing the
+same once more changes nothing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from madang_lab.learn.merge import Change, Choice, How, decide, merge, standing
 from madang_lab.learn.records import (
     NotANotebookError,
     Records,
-    State,
     base_of,
+    choices_of,
     digest,
     marked,
     notebook,
     unmarked,
+    with_choices,
     written,
 )
 
@@ -141,11 +142,10 @@ class Shelf:
         """
         with translated(), self._desk(lesson, language) as desk:
             file = self._replaceable(desk, seen)
-            mine, state = notebook(file.data), desk.records.state()
+            mine = notebook(file.data)
             new, data = self._built(lesson, language)
-            name = digest(data)
-            was, base = version_of(desk.records, mine, state)
-            pending = state.choices.get(was, [])
+            name, pending = digest(data), choices_of(mine)
+            was, base = version_of(desk.records, mine)
             if was == name:
                 return Done(desk.path, choices=tuple(standing(pending, mine, new)))
             merged = merge(*(unmarked(one) for one in (base or EMPTY, mine, new)))
@@ -153,12 +153,10 @@ class Shelf:
             older = [one for one in standing(pending, merged.notebook, new) if one.cell not in told]
             choices = (*merged.choices, *older)
             desk.records.keep_base(data)
-            state.choices[name] = list(choices)
-            desk.records.remember(state)
-            done = self._replace(desk, file, self._marked(desk, merged.notebook, new, name))
-            state.base = name
-            desk.records.remember(state)
-            return Done(desk.path, merged.changes, choices, mine, done)
+            after = with_choices(self._marked(desk, merged.notebook, new, name), choices)
+            after = self._replace(desk, file, after)
+            desk.records.remember(name)
+            return Done(desk.path, merged.changes, choices, mine, after)
 
     def reset(self, lesson: Lesson, language: str, seen: str = "") -> Done:
         """The lesson as it is now in place of the copy, which is kept as a backup.
@@ -179,19 +177,15 @@ class Shelf:
         """
         with translated(), self._desk(lesson, language) as desk:
             file = self._replaceable(desk, seen)
-            mine, state = notebook(file.data), desk.records.state()
-            name, base = version_of(desk.records, mine, state)
-            pending = [] if base is None else standing(state.choices.get(name, []), mine, base)
+            mine = notebook(file.data)
+            _, base = version_of(desk.records, mine)
+            pending = [] if base is None else standing(choices_of(mine), mine, base)
             choice = next((one for one in pending if one.cell == cell and how in one.ways), None)
             if choice is None or base is None:
                 raise ShelfError("settled")
             left = tuple(one for one in pending if one.cell != cell)
-            if how == "mine":
-                state.choices[name] = list(left)
-                desk.records.remember(state)
-                return Done(desk.path, choices=left)
-            after = self._replace(desk, file, decide(choice, how, mine, base))
-            return Done(desk.path, (), left, mine, after)
+            after = with_choices(decide(choice, how, mine, base), left)
+            return Done(desk.path, (), left, mine, self._replace(desk, file, after))
 
     def restore(self, lesson: Lesson, language: str, backup: str, seen: str = "") -> Done:
         """A backup in place of the copy, which becomes a backup itself.
@@ -237,11 +231,8 @@ class Shelf:
     def _pristine(self, desk: _Desk, old: Found | None) -> Done:
         new, data = self._built(desk.lesson, desk.language)
         name = desk.records.keep_base(data)
-        state = desk.records.state()
-        after = self._marked(desk, new, new, name)
-        after = self._replace(desk, old, after)
-        state.base = name
-        desk.records.remember(state)
+        after = self._replace(desk, old, self._marked(desk, new, new, name))
+        desk.records.remember(name)
         return Done(desk.path, after=after)
 
     def _marked(self, desk: _Desk, found: Notebook, new: Notebook, name: str) -> Notebook:
@@ -292,13 +283,11 @@ def etag(data: bytes) -> str:
     return digest(data)[:32]
 
 
-def version_of(records: Records, mine: Notebook, state: State) -> tuple[str, Notebook | None]:
-    """The version that a copy is from, as it says itself or as was remembered; None: not known."""
-    for name in (base_of(mine), state.base):
-        found = records.base(name)
-        if found is not None:
-            return name, found
-    return "", None
+def version_of(records: Records, mine: Notebook) -> tuple[str, Notebook | None]:
+    """The version that a copy is from, as it says itself, else as was remembered; None: not known."""
+    name = base_of(mine) or records.last()
+    found = records.base(name)
+    return ("", None) if found is None else (name, found)
 
 
 @contextmanager
@@ -311,7 +300,7 @@ def translated() -> Iterator[None]:
     except LinkInTheWayError as error:
         log.info("Left alone: %s", error)
         raise ShelfError("link") from error
-    except NotANotebookError as error:
+    except (NotANotebookError, UnicodeEncodeError) as error:  # JSON may hold half a character
         log.info("Left alone: %s", error)
         raise ShelfError("odd") from error
     except OSError as error:
