@@ -212,6 +212,55 @@ def test_nothing_stops_because_an_answer_is_wrong(judged: list[dict[str, str]]) 
     assert not [entry for entry in judged if "ERROR" in entry["said"]]
 
 
+def said_to(built: Path, home: Path, name: str, **cells: str) -> str:
+    """What a lesson's solution prints, run in one piece, with ``cells`` in place of those of these ids."""
+    home.mkdir(exist_ok=True)
+    lesson = next(o for o in LESSONS if o.about.id == name)
+    code = "\n".join(
+        cells.get(c.id, c.of("solution"))
+        for c in lesson.cells
+        if c.kind == "code" and c.is_in("solution")
+    )
+    plan = home.parent / "plan.json"
+    plan.write_text(json.dumps([[{"check": "", "tries": [("", code)], "code": "pass"}]]), "utf-8")
+    [entry] = in_lab(ROOT, home, "answers", str(plan), MPLBACKEND="agg", MADANG_LESSONS=str(built))
+    return str(entry["said"])
+
+
+def test_what_was_refused_is_not_recorded(built: Path, tmp_path: Path) -> None:
+    wrong = "gflops = 'fast'\nq[2].check(gflops, seconds)"
+    said = said_to(built, tmp_path / "home", "f2", ex2=wrong)
+    assert checks_in(said, "❌") == ["f2.2"]
+    assert "ERROR" not in said
+
+
+def test_one_recorded_run_is_enough_where_the_server_went_away(built: Path, tmp_path: Path) -> None:
+    """What was recorded before is then out of sight."""
+    ex2 = "\n".join(
+        (
+            "model = SVC(C=10).fit(train_x, train_y)",
+            "with q.run('SVM'):",
+            "    mlflow.log_metric('test_accuracy', model.score(test_x, test_y))",
+            "q[2].check(model, q.runs())",
+        )
+    )
+    logistic = "logistic = LogisticRegression(max_iter=1000).fit(train_x, train_y)"
+    said = said_to(built, tmp_path / "home", "f3", record=logistic, ex2=ex2)
+    assert checks_in(said, "✅") == ["f3.1", "f3.2", "f3.3"]
+
+
+def test_a_lesson_ends_where_runs_can_be_kept_nowhere(built: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    # nothing can be made in there, as in a home without room
+    (home / ".madang").touch()
+    said = said_to(built, home, "f3")
+    assert "실행을 기록하지 못했습니다" in said
+    assert checks_in(said, "✅") == ["f3.1", "f3.3"]
+    assert checks_in(said, "❌") == ["f3.2"]
+    assert "ERROR" not in said
+
+
 SEEDS = (1, 2, 3, 4, 5)
 
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -138,6 +139,11 @@ def test_a_notebook_is_repaired_only_when_it_is_right_from_the_top(
     assert f0.in_order(history).ok is ok
 
 
+def test_only_the_plans_income_is_said_to_come_before_the_meter() -> None:
+    said = [judged(f0.EXERCISES[2], (value,)).text.en for value in (60000, 63)]
+    assert ["before the meter" in text for text in said] == [True, False]
+
+
 # ---- a lesson in a notebook -----------------------------------------------------------------
 
 
@@ -146,11 +152,13 @@ def test_a_right_answer_is_said_and_noted_once(
 ) -> None:
     q = lesson("f0")
     q[1].check(13500)
+    assert [task.passed for task in q] == [False, False]
     assert capsys.readouterr().out.startswith(
         "❌ f0.1 · 아직 아무것도 깎지 않았습니다.\n   막히면: q[1].hint()"
     )
     assert progress.passed(home) == {}
     q[1].check(12600)
+    assert [task.passed for task in q] == [True, False]
     assert capsys.readouterr().out == "✅ f0.1 · 한 잔마다 깎은 값입니다.\n"
     first = noted(home)
     assert first["format"] == 1
@@ -159,6 +167,7 @@ def test_a_right_answer_is_said_and_noted_once(
     assert noted(home) == first
     # a wrong answer later takes nothing away
     q[1].check(1)
+    assert [task.passed for task in q] == [False, False]
     assert noted(home) == first
 
 
@@ -222,8 +231,24 @@ def test_every_hint_is_in_both_languages(name: str) -> None:
         assert not any(HANGUL.search(h.en) for h in hints)
 
 
-def test_a_lesson_opens_without_the_heavy_libraries() -> None:
-    assert not {"numpy", "mlflow", "sklearn", "matplotlib"} & set(sys.modules)
+HEAVY = ("matplotlib", "mlflow", "numpy", "pandas", "sklearn")
+
+
+@pytest.mark.parametrize("name", [o.about.id for o in OURS])
+def test_a_lesson_opens_without_the_heavy_libraries(tmp_path: Path, name: str) -> None:
+    for module in HEAVY:
+        # in reach, as in the environments where lessons run
+        (tmp_path / f"{module}.py").touch()
+    code = f"import sys; from madang_learn import lesson; lesson({name!r}); print(*sys.modules)"
+    way = (str(tmp_path), str(ROOT / "extensions" / "madang-learn"))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(way)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {*HEAVY} & {*done.stdout.split()}
 
 
 # ---- progress -------------------------------------------------------------------------------
@@ -375,7 +400,7 @@ def test_gpus_are_those_that_are_visible(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_machine_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MADANG_LANG", "en")
     text = str(MACHINE.Machine(1.5, 3 * 2**30, ()))
-    assert text == "cores: 1.5\nmemory: 3.0 GB\naccelerators: none (the CPU computes)"
+    assert text == "cores: 1.5\nmemory: 3.0 GB\nGPU: none (the CPU computes)"
     here = machine()
     assert here.cores > 0
     assert here.memory_gb > 0

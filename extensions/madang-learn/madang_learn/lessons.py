@@ -34,6 +34,8 @@ class Task:
     def __init__(self, lesson: str, number: int, exercise: Exercise) -> None:
         self._lesson, self._number, self._exercise = lesson, number, exercise
         self._hints = 0
+        self.passed = False
+        """Whether what was checked last, in this kernel, was right."""
 
     @property
     def name(self) -> str:
@@ -43,6 +45,7 @@ class Task:
     def check(self, *answers: object) -> None:
         """Say ✅ or ❌ and why; a pass is written down."""
         outcome = judged(self._exercise, answers)
+        self.passed = outcome.ok
         print(f"{'✅' if outcome.ok else '❌'} {self.name} · {outcome.text}")
         if not outcome.ok:
             helps = f"q[{self._number}].hint() · q[{self._number}].solution()"

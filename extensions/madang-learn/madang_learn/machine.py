@@ -34,7 +34,7 @@ class Machine:
             (
                 f"{say('코어', 'cores')}: {self.cores:g}",
                 f"{say('메모리', 'memory')}: {self.memory_gb:.1f} GB",
-                f"{say('가속기', 'accelerators')}: {', '.join(self.accelerators) or none}",
+                f"GPU: {', '.join(self.accelerators) or none}",
             )
         )
 

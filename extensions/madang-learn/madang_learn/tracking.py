@@ -62,12 +62,14 @@ class Runs:
 
         tags = self.tags(baseline, main_metric, better, device)
         with _impatient():
-            self._begin(name, tags)
+            is_begun = self._begin(name, tags)
             try:
                 yield
             except Exception as error:
                 with suppress(Exception):
                     mlflow.end_run("FAILED")
+                if not is_begun and isinstance(error, (OSError, mlflow.exceptions.MlflowException)):
+                    return  # that runs cannot be recorded was said
                 if not _is_trouble(error):
                     raise
                 _away(error)
@@ -77,7 +79,8 @@ class Runs:
             except Exception as error:
                 _away(error)
 
-    def _begin(self, name: str, tags: dict[str, str]) -> None:
+    def _begin(self, name: str, tags: dict[str, str]) -> bool:
+        """Start the run; False if it can be recorded nowhere, which is said."""
         import mlflow
 
         # a run that an interrupted cell left open would be this one's parent
@@ -90,10 +93,11 @@ class Runs:
             except Exception as error:
                 if last:
                     print(f"{NOWHERE} ({_reason(error)})")
-                    return
-                _away(error)
+                else:
+                    _away(error)
             else:
-                return
+                return True
+        return False
 
     def _experiment(self) -> str:
         """The experiment's id; made at its first run (two notebooks at once: one of them makes it)."""
@@ -110,14 +114,21 @@ class Runs:
         return str(found.experiment_id)
 
     def table(self) -> Any:
-        """The lesson's runs, newest first (a pandas table); those in the home where no server answers."""
+        """The lesson's runs, newest first (a pandas table); those in the home where no server answers.
+
+        Without any where the home cannot hold them either.
+        """
+        import pandas as pd
+
         with _impatient():
             try:
                 _require_server()
                 return self._search()
             except Exception as error:
                 _away(error)
+            with suppress(Exception):
                 return self._search()
+            return pd.DataFrame()
 
     def _search(self) -> Any:
         import mlflow

@@ -10,7 +10,7 @@ from madang_learn.outcomes import Exercise, Outcome, number, right, wrong
 from madang_learn.words import Text
 
 PRICE, CUPS, OFF = 4500, 3, 300
-METER, TARIFF = 420, 150
+PLAN, METER, TARIFF = 400, 420, 150
 
 
 def discounted(answer: object) -> Outcome:
@@ -38,16 +38,23 @@ def discounted(answer: object) -> Outcome:
 def income(answer: object) -> Outcome:
     """The income, from cells that were run from top to bottom."""
     value = number(answer)
-    if value != METER * TARIFF:
+    if value == PLAN * TARIFF:
         return wrong(
             f"수입이 {value:,.0f}원입니다. 계량기의 값이 정해지기 전에 수입을 구하고 있습니다.",
             f"The income is {value:,.0f} won. It is worked out before the meter's value is known.",
+        )
+    if value != METER * TARIFF:
+        return wrong(
+            f"수입이 {value:,.0f}원입니다. income을 energy와 tariff의 곱으로 구했는지 보세요.",
+            f"The income is {value:,.0f} won. Is income energy times tariff?",
         )
     return in_order(_history())
 
 
 def in_order(history: Sequence[str]) -> Outcome:
-    """Whether the cells, as the kernel ran them since it began, show a notebook that is right by itself.
+    """Whether the cells, as the kernel ran them since it began, ran in an order that gives the right value.
+
+    How they stand in the notebook, the kernel does not know.
 
     Args:
         history: the cells' sources in the order of running; empty where nobody knows.
@@ -62,8 +69,8 @@ def in_order(history: Sequence[str]) -> Outcome:
     ]
     if not meter or not earned:
         return wrong(
-            "셀의 내용은 그대로 두고 순서만 바꾸세요. 지운 셀은 Z를 누르면 돌아옵니다.",
-            "Leave the cells as they are and change only their order. Z brings a deleted cell back.",
+            "셀의 내용은 그대로 두고 순서만 바꾸세요. 지운 셀은 Esc를 누른 다음 Z를 누르면 돌아옵니다.",
+            "Leave the cells as they are and change only their order. Esc and then Z bring a deleted cell back.",
         )
     if len(meter) > 1 or len(earned) > 1:
         return wrong(
@@ -72,8 +79,8 @@ def in_order(history: Sequence[str]) -> Outcome:
             "run all cells.",
         )
     return right(
-        "처음부터 차례로 실행해도 맞는 노트북입니다.",
-        "This notebook is right when it is run from the top.",
+        "이 순서로 실행하면 값이 맞습니다. 화면의 셀도 이 순서인지 한 번 더 보세요.",
+        "Run in this order, the value is right. See that the cells stand in this order, too.",
     )
 
 

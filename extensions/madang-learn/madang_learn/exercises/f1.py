@@ -48,13 +48,15 @@ def sevens(answer: object) -> Outcome:
     )
 
 
-def mean_ink(answer: object) -> Outcome:
+def mean_ink(answer: Any) -> Outcome:
     """The mean ink of each digit, in any container with ten values by digit."""
     import numpy as np
 
     if isinstance(answer, dict):
         answer = [answer.get(digit) for digit in range(10)]
-    elif hasattr(answer, "sort_index"):
+    if "digit" in getattr(answer, "columns", ()):
+        answer = answer.set_index("digit")
+    if hasattr(answer, "sort_index"):
         answer = answer.sort_index()
     values = np.asarray(getattr(answer, "values", answer), dtype=float).squeeze()
     if values.shape != (10,):
@@ -76,11 +78,23 @@ def mean_ink(answer: object) -> Outcome:
     )
 
 
+def _heights(axes: Any) -> list[float]:
+    """The heights of the bars by digit: as the ticks name them, else from left to right."""
+    # the marks of an error are a container, too, and have no bars
+    found = [bar for box in axes.containers for bar in getattr(box, "patches", ())]
+    heights = [float(bar.get_height()) for bar in sorted(found, key=lambda bar: bar.get_x())]
+    ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    names = [label.get_text() for _, label in sorted(ticks, key=lambda tick: tick[0])]
+    if sorted(names) == list("0123456789") and len(heights) == len(names):
+        return [heights[names.index(name)] for name in sorted(names)]
+    return heights
+
+
 def bars(axes: Any) -> Outcome:
     """A bar chart of the mean ink that others can read."""
     import numpy as np
 
-    heights = [float(bar.get_height()) for box in axes.containers for bar in box.patches]
+    heights = _heights(axes)
     if len(heights) != 10:
         return wrong(
             f"막대가 {len(heights)}개입니다. 숫자마다 하나씩 10개를 그리세요.",

@@ -9,7 +9,6 @@ from madang_learn.outcomes import Exercise, Outcome, number, right, wrong
 from madang_learn.words import Text
 
 PASS = 0.98
-RUNS = 3
 METRIC = "metrics.test_accuracy"
 
 
@@ -75,11 +74,18 @@ def model(fitted: Any, runs: Any) -> Outcome:
             "This model has not learnt yet. Teach it with fit(train_x, train_y).",
         )
     # taught once more, by us: with other data it would come out differently
-    honest = float(clone(fitted).fit(train_x, train_y).score(test_x, test_y))
-    if scored > honest + 0.005:
+    again = [clone(fitted).fit(train_x, train_y)]
+    margin = 0.005
+    if scored > float(again[0].score(test_x, test_y)) + margin:
+        again += [clone(fitted).fit(train_x, train_y) for _ in range(2)]
+        said = [taught.predict(test_x).tolist() for taught in again]
+        if said[1:] != said[:-1]:
+            margin = 0.02  # chance has a part in how it comes out
+    honest = max(float(taught.score(test_x, test_y)) for taught in again)
+    if scored > honest + margin:
         return wrong(
-            f"학습 자료로만 다시 가르치니 {honest:.3f}입니다. 시험 자료로 가르친 것 같습니다.",
-            f"Taught with the training data alone it reaches {honest:.3f}. It seems to have learnt from the test data.",
+            f"학습 자료로만 다시 가르치면 {honest:.3f}입니다. fit에 train_x와 train_y만 넣었는지 보세요.",
+            f"Taught with the training data alone it reaches {honest:.3f}. Check that fit got only train_x and train_y.",
         )
     if scored < PASS:
         return wrong(
@@ -87,15 +93,10 @@ def model(fitted: Any, runs: Any) -> Outcome:
             f"The test accuracy is {scored:.3f}; it has to be {PASS} or more. Try another model.",
         )
     known = runs[METRIC].dropna() if METRIC in runs else []
-    if len(known) < RUNS:
-        return wrong(
-            f"모델은 좋습니다. 그런데 test_accuracy가 있는 실행이 {len(known)}개입니다. q.run 안에서 이 모델을 기록하세요.",
-            f"The model is good, but {len(known)} runs have a test_accuracy. Record this model inside q.run.",
-        )
     if not any(isclose(float(value), scored, abs_tol=5e-4) for value in known):
         return wrong(
-            f"이 모델의 값 {scored:.3f}이 기록에 없습니다. model.score의 값을 그대로 기록하세요.",
-            f"No run has this model's value, {scored:.3f}. Record what model.score gives.",
+            f"이 모델의 값({scored:.3f})이 기록에 없습니다. q.run 안에서 model.score의 값을 test_accuracy로 기록하세요.",
+            f"No run has this model's value, {scored:.3f}. Inside q.run, record what model.score gives as test_accuracy.",
         )
     return right(
         f"시험 정확도 {scored:.3f}, 기록도 있습니다.",
