@@ -175,6 +175,9 @@ def test_from_the_first_page_to_a_newer_version(
     page.get_by_role("button", name=words["yes"], exact=True).last.click()
     expect(lesson).to_contain_text(words["unsaved"])
     page.locator(".lm-TabBar-tabLabel").get_by_text(copy.name, exact=True).click()
+    # the notebook has the keys: a tab that was clicked passes them on later
+    cells.first.locator(".cm-content").click()
+    expect(cells.first.locator(".cm-focused")).to_be_visible()
     page.keyboard.press("Control+s")
     expect(page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty")).to_have_count(0)
     os.utime(copy, (LONG_AGO, LONG_AGO))

@@ -267,8 +267,8 @@ class WarmServers:
         )
         for slot in plan.remove:
             # claimed meanwhile, perhaps
-            if (server := self._servers.get(slot)) is not None:
-                await self._dropped(server)
+            if slot in self._servers:
+                await self._dropped(self._servers[slot])
         if not self._outside.busy():
             for kind in plan.make:
                 if now - self._failed.get(kind, now - AGAIN) >= AGAIN:
