@@ -34,7 +34,7 @@ from madang_hub.warm.names import slot_name
 log = logging.getLogger(__name__)
 
 WAITING_MEMORY = 128 * 2**20
-"""Bytes that one takes while it waits (measured: docs/explanation/instant-start.md), with some room."""
+"""Bytes that one takes while it waits (measured: docs/explanation/instant-start.md), with a tenth of room."""
 EVERY = 5.0
 """Seconds between two looks at the pool."""
 ARRIVAL = 120.0
