@@ -49,7 +49,7 @@ def act(change):
         os._exit(1)
     if value == 17:
         answer.value = 'busy'
-        time.sleep(2)
+        time.sleep(2)  # a callback that takes its time: the page must hear of both
     answer.value = f'got {value} ' + os.environ.get('HOSTILE', '')
 def press(_):
     raise LookupError('button-secret-line')

@@ -316,7 +316,7 @@ def test_a_bomb_is_stopped_by_its_bytes(tmp_path: Path, start: bytes) -> None:
     limits = replace(LIMITS, file=10**9, total=10**9)
     tracemalloc.start()
     try:
-        with pytest.raises(ArchiveRefusedError), received(source, tmp_path, limits):  # type: ignore[arg-type]  # a stream that reads is enough
+        with pytest.raises(ArchiveRefusedError), received(source, tmp_path, limits):
             pass
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:

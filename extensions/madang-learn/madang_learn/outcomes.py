@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 from madang_learn.words import Text, short
 
@@ -69,6 +70,8 @@ def number(value: object) -> float:
     Raises:
         TypeError: it is text, a truth value, a table or something else that is not one number.
     """
-    if isinstance(value, (str, bytes, bool)) or str(getattr(value, "dtype", "")) == "bool":
+    truth = isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool"
+    # text has no `__float__`; a table of more than one number has it, and says no
+    if truth or not isinstance(value, SupportsFloat):
         raise TypeError(f"{short(value)} is not a number")
-    return float(value)  # type: ignore[arg-type]  # whatever the learner gave: float itself says no
+    return float(value)

@@ -33,7 +33,7 @@ from typing import Any, BinaryIO, cast
 
 from madang_hub.dashboards.bounds import Fault, Limits, Names
 from madang_hub.dashboards.refusals import ArchiveRefusedError, NoRoomError
-from madang_hub.dashboards.unpacking import CHUNK, Unpacked, damaged
+from madang_hub.dashboards.unpacking import CHUNK, Readable, Unpacked, damaged
 from madang_hub.homes import LOW_SPACE
 from madang_hub.web.i18n import N_
 
@@ -148,7 +148,7 @@ class Incoming:
 
 
 @contextmanager
-def received(source: BinaryIO, store: Path, limits: Limits) -> Iterator[Incoming]:
+def received(source: Readable, store: Path, limits: Limits) -> Iterator[Incoming]:
     """The snapshot that ``source`` (a gzipped tar) holds; it is removed at the end unless it was kept.
 
     Blocks, for as long as ``source`` takes. ``store`` is made if it is not there.
@@ -178,7 +178,7 @@ def received(source: BinaryIO, store: Path, limits: Limits) -> Iterator[Incoming
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unpack(source: BinaryIO, folder: Path, limits: Limits) -> Manifest:
+def _unpack(source: Readable, folder: Path, limits: Limits) -> Manifest:
     unpacked = Unpacked(source, limits)
     names, files, total = Names(limits), list[File](), 0
     folder.mkdir()

@@ -8,7 +8,7 @@ whatever a header promised.
 from __future__ import annotations
 
 import zlib
-from typing import BinaryIO
+from typing import Protocol
 
 from madang_hub.dashboards.bounds import Limits
 from madang_hub.dashboards.refusals import ArchiveRefusedError
@@ -32,10 +32,17 @@ def damaged() -> ArchiveRefusedError:
     )
 
 
+class Readable(Protocol):
+    """Anything that bytes can be read from: a file, or a request's body."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+
+
 class Unpacked:
     """What comes out of a gzip stream, for :func:`tarfile.open` with the mode ``r:``."""
 
-    def __init__(self, source: BinaryIO, limits: Limits) -> None:
+    def __init__(self, source: Readable, limits: Limits) -> None:
         self._source = source
         self._limits = limits
         self._gzip = zlib.decompressobj(_GZIP)
