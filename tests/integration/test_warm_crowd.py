@@ -18,10 +18,9 @@ import aiohttp
 import docker
 import pytest
 from support.classroom import imported
-from support.deployment import Deployment
 from support.people import Person
 from support.remains import parts_of, wait_for_idle
-from support.warm_stack import CHOICE, Stack
+from support.warm_stack import CHOICE, Stack, warm_stack
 
 from madang_hub.web.i18n import gettext_for
 
@@ -47,24 +46,10 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def stack(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    deployment = Deployment(
-        "server",
-        tmp_path_factory.mktemp("crowd") / "data",
-        network=NETWORK,
-        extra={
-            "MADANG_WARM": "1",
-            "MADANG_WARM_BASE": str(BASE),
-            # no network stays, so that one that was left is seen
-            "MADANG_NETWORKS_KEPT": "0",
-        },
-    )
-    try:
-        admin = Person(deployment, deployment.admin, language="en")
-        admin.join(deployment.one_time_password(deployment.up()))
-        yield Stack(admin, engine, BASE)
-    finally:
-        print(deployment.logs())  # shown when a test failed
-        deployment.remove()
+    data = tmp_path_factory.mktemp("crowd") / "data"
+    # no network stays, so that one that was left is seen
+    with warm_stack(engine, data, NETWORK, BASE, MADANG_NETWORKS_KEPT="0") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ import pytest
 import requests
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
-from support.deployment import Deployment, wait_for
+from support.deployment import wait_for
 from support.notebook import notebook
 from support.people import Person, newcomer
-from support.warm_stack import CHOICE, Stack
+from support.warm_stack import CHOICE, Stack, warm_stack
 
 from madang_hub.isolation import networks
 
@@ -75,19 +75,9 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def stack(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    deployment = Deployment(
-        "server",
-        tmp_path_factory.mktemp("warm") / "data",
-        network=NETWORK,
-        extra={"MADANG_WARM": "1", "MADANG_WARM_BASE": str(BASE)},
-    )
-    try:
-        admin = Person(deployment, deployment.admin, language="en")
-        admin.join(deployment.one_time_password(deployment.up()))
-        yield Stack(admin, engine, BASE)
-    finally:
-        print(deployment.logs())  # shown when a test failed
-        deployment.remove()
+    data = tmp_path_factory.mktemp("warm") / "data"
+    with warm_stack(engine, data, NETWORK, BASE) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import docker
 from docker.models.containers import Container
 
-from support.deployment import wait_for
+from support.deployment import Deployment, wait_for
 from support.people import Person
 
 CHOICE = {"environment": "lab", "size": "small"}
@@ -72,3 +76,19 @@ class Stack:
     def part(self, service: str) -> Container:
         found: Container = self.engine.containers.get(f"{self.instance}-{service}-1")
         return found
+
+
+@contextmanager
+def warm_stack(
+    engine: docker.DockerClient, data: Path, network: str, base: int, **settings: str
+) -> Iterator[Stack]:
+    """A stack of its own in which ``base`` servers wait; nothing of it is left afterwards."""
+    extra = {"MADANG_WARM": "1", "MADANG_WARM_BASE": str(base), **settings}
+    deployment = Deployment("server", data, network=network, extra=extra)
+    try:
+        admin = Person(deployment, deployment.admin, language="en")
+        admin.join(deployment.one_time_password(deployment.up()))
+        yield Stack(admin, engine, base)
+    finally:
+        print(deployment.logs())  # shown when a test failed
+        deployment.remove()

@@ -401,7 +401,7 @@ async def test_a_home_that_comes_too_late_is_not_lost(
         return COMMAND, {}
 
     async def folder() -> str:
-        return await asyncio.shield(home)
+        return await home
 
     with pytest.raises(NotWarmError):
         await world.pool.claim(world.choice, folder, "madang-user-minji", told)

@@ -127,8 +127,7 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
             return False
 
         async def folder() -> str:
-            # a claim that is given up is not the end of the home
-            return (await asyncio.shield(home)).name
+            return (await home).name
 
         async def told() -> tuple[list[str], dict[str, str]]:
             return await self.get_command(), self.get_env()

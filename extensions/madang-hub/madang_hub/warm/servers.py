@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ THREADS = 4
 AGAIN = timedelta(seconds=30)
 """Until another of a kind is made after one that could not be."""
 
-Home = Callable[[], Awaitable[str]]
+Home = Callable[[], Coroutine[Any, Any, str]]
 """Name of the person's folder below the homes, when it is there."""
 Told = Callable[[], Awaitable[tuple[Sequence[str], Mapping[str, str]]]]
 """Command and variables of the server that is to be; asked for when it is sure that one waits."""
@@ -196,7 +196,9 @@ class WarmServers:
             await server.line.claim(*words)
 
         async def mounted() -> None:
-            folder, namespace = await home(), server.line.namespace
+            # a claim that is given up is not the end of the home, for which a cold start waits too
+            folder = await asyncio.shield(asyncio.ensure_future(home()))
+            namespace = server.line.namespace
             # not in the usual threads, which a class's homes are made in
             await asyncio.get_running_loop().run_in_executor(
                 self._threads, mount, self._mounter, folder, server.slot, namespace
