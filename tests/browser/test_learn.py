@@ -178,6 +178,9 @@ def test_from_the_first_page_to_a_newer_version(
     # the notebook has the keys: a tab that was clicked passes them on later
     cells.first.locator(".cm-content").click()
     expect(cells.first.locator(".cm-focused")).to_be_visible()
+    # a kernel that starts says its version, which the notebook keeps: that counts as not saved as well
+    started = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator")
+    expect(started).to_have_attribute("data-status", "idle")
     page.keyboard.press("Control+s")
     expect(page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty")).to_have_count(0)
     os.utime(copy, (LONG_AGO, LONG_AGO))

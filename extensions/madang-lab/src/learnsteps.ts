@@ -19,6 +19,12 @@ export interface ISaid {
   changes: IChange[];
 }
 
+/** What somebody can have edited in a document: a notebook's cells, without what the kernel says of itself. */
+export function cellsOf(context: DocumentRegistry.IContext<DocumentRegistry.IModel>): string {
+  const content = context.model.toJSON() as { cells?: unknown } | null;
+  return JSON.stringify(content?.cells ?? content);
+}
+
 export class LearnSteps {
   constructor(
     private readonly commands: CommandRegistry,
@@ -125,9 +131,10 @@ export class LearnSteps {
       this._say(lesson, this.trans.__('The notebook has edits that are not saved. Save it first.'));
       return;
     }
+    const before = open && cellsOf(open);
     await this._do(lesson, what, { ...body, etag: copy?.etag ?? '' }, async done => {
-      // somebody may have typed meanwhile
-      if (open?.model.dirty) {
+      // somebody may have typed meanwhile; that the kernel has started and told its version is no edit
+      if (open?.model.dirty && cellsOf(open) !== before) {
         return this.trans.__(
           'The notebook was edited meanwhile, so what is open was left as it is. When you save it, JupyterLab asks whether to keep it or to load what was done here.'
         );
