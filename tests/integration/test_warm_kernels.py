@@ -402,3 +402,28 @@ async def main():
 asyncio.run(main())
 """
     assert told(root, home, code) == [False, 4]
+
+
+def test_which_kernels_there_may_be_is_read_ahead(root: Path, tmp_path: Path) -> None:
+    """And the server's configuration, which comes later, holds all the same."""
+    code = """
+from jupyter_client.provisioning import KernelProvisionerFactory as Factory
+from traitlets.config import Config
+from madang_lab.warm.provisioner import configured
+
+wanted = Config({"KernelProvisionerFactory": {"default_provisioner_name": "madang"}})
+configured(wanted)
+cold = Factory.initialized()
+imports.everything()
+def again():
+    raise AssertionError("read again")
+Factory._get_all_provisioners = staticmethod(again)
+before = Factory.instance().default_provisioner_name
+configured(wanted)
+factory = Factory.instance()
+print(json.dumps([cold, before, factory.default_provisioner_name, "madang" in factory.provisioners]))
+"""
+    found = told(
+        root, tmp_path / "home", code, JUPYTER_DEFAULT_PROVISIONER_NAME="local-provisioner"
+    )
+    assert found == [False, "local-provisioner", "madang", True]

@@ -58,6 +58,8 @@ def shelf_of(environ: Mapping[str, str], log: logging.Logger) -> Shelf:
 
 def load(serverapp: Any) -> None:
     """Jupyter Server's hook; the event loop is there but does not run yet."""
+    from madang_lab.warm.provisioner import configured
+
     people = people_of(os.environ)
     serverapp.web_app.settings["madang_people"] = people
     lending = lending_of(os.environ)
@@ -66,6 +68,7 @@ def load(serverapp: Any) -> None:
     serverapp.web_app.settings["madang_run"] = secrets.token_hex(8)
     serverapp.web_app.settings["madang_tracking"] = tracking_of(os.environ)
     serverapp.web_app.settings["madang_packages"] = Packages(layer_of(os.environ))
+    configured(serverapp.config)
     # for the page (`src/outputs.ts`): what kernels call the tracking server
     page = serverapp.web_app.settings.setdefault("page_config_data", {})
     page["madangTracking"] = os.environ.get("MLFLOW_TRACKING_URI", "")

@@ -16,7 +16,7 @@ import gc
 import importlib
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 SERVER = (
     "jupyter_server.base.handlers",
@@ -117,7 +117,13 @@ def both() -> None:
 
 def everything() -> None:
     """Import what a server needs; what cannot be imported is its own matter later, and logged here."""
-    _imported([*SERVER, *services(), *enabled()])
+    _imported([*SERVER, *services(), *enabled()], _look_ahead)
+
+
+def _look_ahead() -> None:
+    from madang_lab.warm.provisioner import look_ahead
+
+    look_ahead()
 
 
 def kernel() -> None:
@@ -125,12 +131,13 @@ def kernel() -> None:
     _imported(KERNEL)
 
 
-def _imported(names: Iterable[str]) -> None:
+def _imported(names: Iterable[str], then: Callable[[], None] = lambda: None) -> None:
     for name in names:
         try:
             importlib.import_module(name)
         except Exception:
             logging.getLogger(__name__).exception("%s cannot be imported ahead", name)
+    then()
     # what is there now stays: a collection in a child would copy all the pages it touches
     gc.collect()
     gc.freeze()

@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from traitlets.config import Config
 
 from madang_lab.layer import layer_of
 from madang_lab.warm import kernels
@@ -44,6 +45,20 @@ KERNEL_START = (
     "PYDEV_",
 )
 """Variables that a kernel's modules read when they are imported, beside those of a server's."""
+
+
+def look_ahead() -> None:
+    """Read which provisioners are installed: a file for each package, else at the first kernel's start.
+
+    They are the image's packages, the same for whoever comes.
+    """
+    KernelProvisionerFactory.instance()
+
+
+def configured(config: Config) -> None:
+    """Who was made by :func:`look_ahead` learns the server's configuration, which came later."""
+    if KernelProvisionerFactory.initialized():
+        KernelProvisionerFactory.instance().update_config(config)
 
 
 def runs(pid: int) -> bool:
