@@ -20,7 +20,7 @@ from support.accounts import with_one_password
 from support.deployment import ROOT, Deployment, wait_for
 from support.people import Person, newcomer
 
-from bench import accelerators, images, lending, signins, tracking, warm
+from bench import accelerators, browsing, images, lending, signins, tracking, warm
 from bench.clients import Client, client_of
 from bench.plain import plain_hub
 from bench.result import Result
@@ -42,12 +42,17 @@ class Hubs:
     plain: Deployment
     admin: Person
 
-    def pair(self, name: str) -> tuple[Client, Client]:
-        """The same person at both."""
-        here = newcomer(self.ours, name)
+    def people(self, name: str) -> tuple[Person, Person]:
+        """The same person at both, signed in."""
+        here = newcomer(self.ours, name, language="en")
         there = Person(self.plain, name, password="bench")
         # its home page would start a server at once
         there.sign_in(follow=False).raise_for_status()
+        return here, there
+
+    def pair(self, name: str) -> tuple[Client, Client]:
+        """The same person at both, as a program."""
+        here, there = self.people(name)
         return (
             client_of(here, {"environment": "lab", "size": SIZE}),
             client_of(there, {}),
@@ -121,6 +126,25 @@ def first_cell_warm(hubs: Hubs) -> Result:
         if counted:
             runs.append((times[0], times[1]))
     return Result.smaller("first_cell_warm", "s", runs)
+
+
+def browser_usable_warm(hubs: Hubs) -> Result:
+    """Click on *Start* → a new notebook's kernel is idle, in Chromium, with a server that waits; median of 7.
+
+    Everybody is new: nothing of an earlier visit is restored.
+    """
+    runs = []
+    with browsing.chromium() as browser:
+        for n in range(8):
+            here, there = hubs.people(f"reader{n}")
+            _waits(hubs, POOL)
+            times = (
+                browsing.usable(browser, here, browsing.at_picker),
+                browsing.usable(browser, there, browsing.at_home),
+            )
+            if n:
+                runs.append(times)
+    return Result.smaller("browser_usable_warm", "s", runs)
 
 
 def _class_warm(hubs: Hubs, name: str, size: int, turns: int) -> Result:
@@ -198,6 +222,7 @@ WARM: dict[str, Callable[[Hubs], Result]] = {
     "first_cell_warm": first_cell_warm,
     "class16_warm_last_first_cell": class16_warm_last_first_cell,
     "class40_warm_last_first_cell": class40_warm_last_first_cell,
+    "browser_usable_warm": browser_usable_warm,
 }
 """With a Madang in which servers wait."""
 
