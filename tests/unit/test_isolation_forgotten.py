@@ -28,7 +28,7 @@ class Networks:
     async def containers(self) -> list[dict[str, Any]]:
         return self.rows
 
-    async def drop(self, container: str, index: int) -> None:
+    async def clear(self, container: str, index: int) -> None:
         self.dropped.append((container, index))
         self.rows = [row for row in self.rows if row["Id"] != container]
 
@@ -62,14 +62,14 @@ async def test_one_that_cannot_be_removed_keeps_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.known = set()
-    drop = world.networks.drop
+    clear = world.networks.clear
 
     async def stuck(container: str, index: int) -> None:
         if index == 1:
             raise ReadTimeout
-        await drop(container, index)
+        await clear(container, index)
 
-    monkeypatch.setattr(world.networks, "drop", stuck)
+    monkeypatch.setattr(world.networks, "clear", stuck)
     for _ in range(2):
         await world.looks.look()
     assert world.networks.dropped == [("id of madang-user-lee", 2)]

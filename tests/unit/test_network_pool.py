@@ -10,7 +10,10 @@ from typing import Any, cast
 import docker
 import pytest
 from docker.errors import APIError, NotFound
+from hypothesis import given
+from hypothesis import strategies as st
 
+from madang_hub.isolation.networks import PoolExhausted
 from madang_hub.isolation.pool import NetworkPool
 
 
@@ -25,7 +28,7 @@ class Engine:
         self.away = False
 
     def containers(self, **_: Any) -> list[dict[str, Any]]:
-        return [{"Labels": {"madang.network": "0"}}] if "one" in self.containers_here else []
+        return [{"Id": c, "Labels": {"madang.network": "0"}} for c in sorted(self.containers_here)]
 
     def networks(self, **_: Any) -> list[dict[str, Any]]:
         return []
@@ -107,3 +110,131 @@ async def test_what_a_stop_removed_is_not_freed_twice(pool: NetworkPool, engine:
     assert (await pool.take()).index == 0
     await pool.drop("one", 0)
     assert pool._used == {0, 1}
+
+
+async def test_one_that_comes_late_does_not_free_what_is_anothers_by_now(
+    pool: NetworkPool, engine: Engine
+) -> None:
+    """The call that makes a container got no answer in time, so its start was given up without its id."""
+    engine.containers_here.clear()
+    assert (await pool.take()).index == 0
+    await pool.drop("", 0)
+    assert (await pool.take()).index == 0
+    engine.containers_here.add("late")
+    before = len(engine.calls)
+    await pool.clear("late", 0)
+    assert engine.calls[before:] == ["late"], "it goes, and the network of the other stays"
+    assert pool._used == {0}
+    await pool.drop("other", 0)
+    assert pool._used == set()
+
+
+async def test_one_that_comes_late_holds_its_network_while_it_is_removed(
+    pool: NetworkPool, engine: Engine
+) -> None:
+    engine.containers_here.clear()
+    await pool.drop("", (await pool.take()).index)
+    engine.containers_here.add("late")
+    engine.slow.clear()
+    going = asyncio.create_task(pool.clear("late", 0))
+    await asyncio.sleep(0)
+    assert (await pool.take()).index == 1
+    engine.slow.set()
+    await going
+    assert pool._used == {1}
+    assert engine.calls[-2:] == ["late", "m-u-0"]
+    assert (await pool.take()).index == 0
+    before = [*engine.calls]
+    await pool.clear("late", 0)
+    assert engine.calls == before
+
+
+async def test_what_an_ended_hub_left_frees_its_network_once_no_other_has_it(
+    pool: NetworkPool, engine: Engine
+) -> None:
+    engine.containers_here.add("two")
+    await pool.clear("one", 0)
+    assert pool._used == {0}
+    await pool.clear("two", 0)
+    assert pool._used == set()
+    assert engine.calls == ["one", "two", "m-u-0"]
+
+
+async def test_what_somebody_found_is_freed_by_whose_it_was(
+    pool: NetworkPool, engine: Engine
+) -> None:
+    """A start that failed tidies up later, and meanwhile the person's next one has found its container."""
+    engine.containers_here.clear()
+    index = (await pool.take()).index
+    engine.containers_here.add("one")
+    await pool.clear("one", index)
+    assert pool._used == {index}
+    await pool.drop("one", index)
+    assert pool._used == set()
+
+
+async def test_what_has_no_network_frees_none(pool: NetworkPool, engine: Engine) -> None:
+    await pool.clear("one", -1)
+    assert engine.calls == ["one"]
+    assert pool._used == {0}
+
+
+PLACES = 4
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(("take", "lose", "end", "appear", "clear")), st.integers(0, PLACES * 2)
+    ),
+    max_size=30,
+)
+
+
+@given(steps)
+def test_whatever_comes_late_no_network_is_given_twice(moves: list[tuple[str, int]]) -> None:
+    """``lose``: a start is given up without its container's id, which may ``appear`` at any time after that."""
+
+    async def story() -> None:
+        engine = Engine()
+        engine.containers_here.clear()
+        labels: dict[str, int] = {}
+        pool = NetworkPool(IPv4Network("10.0.0.0/27"), instance="m", prefix="mdt", kept=1)
+        engine.containers = lambda **_: [  # type: ignore[method-assign]  # with labels of their own
+            {"Id": c, "Labels": {"madang.network": str(labels[c])}} for c in engine.containers_here
+        ]
+        pool._client = cast(docker.APIClient, engine)
+        mine: dict[str, int] = {}
+        lost: list[str] = []
+        number = 0
+        for what, which in moves:
+            names = sorted(mine)
+            if what == "take" and len(mine) < PLACES - 1:
+                number += 1
+                try:
+                    index = (await pool.take()).index
+                except PoolExhausted:
+                    # only what came late and was not found yet may keep more
+                    assert engine.containers_here - mine.keys()
+                    continue
+                assert index not in mine.values()
+                name = f"c{number:02}"
+                mine[name] = labels[name] = index
+                engine.containers_here.add(name)
+            elif what == "lose" and names:
+                name = names[which % len(names)]
+                engine.containers_here.discard(name)
+                lost.append(name)
+                await pool.drop("", mine.pop(name))
+            elif what == "end" and names:
+                name = names[which % len(names)]
+                await pool.drop(name, mine.pop(name))
+            elif what == "appear" and lost:
+                engine.containers_here.add(lost.pop(which % len(lost)))
+            elif what == "clear":
+                for late in engine.containers_here - mine.keys():
+                    await pool.clear(late, labels[late])
+            assert pool._used is None or set(mine.values()) <= pool._used
+        for late in engine.containers_here - mine.keys():
+            await pool.clear(late, labels[late])
+        # and none is lost
+        assert (pool._used or set()) == set(mine.values())
+
+    asyncio.run(story())

@@ -223,11 +223,11 @@ async def test_what_an_ended_hub_left_of_the_name_goes_with_its_network(
     spawner: Spawner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describes(spawner, monkeypatch, 7)
-    dropped = []
+    cleared = []
 
-    async def drop(container: str, index: int) -> None:
-        dropped.append((container, index))
+    async def clear(container: str, index: int) -> None:
+        cleared.append((container, index))
 
-    monkeypatch.setattr(spawner.networks, "drop", drop, raising=False)
+    monkeypatch.setattr(spawner.networks, "clear", clear, raising=False)
     await refused(spawner, monkeypatch, NONE, "no")
-    assert dropped == [("left", 7)]
+    assert cleared == [("left", 7)]

@@ -168,7 +168,7 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         if (found := await self.get_object()) is None:
             return
         self.log.warning("Removing %s, which an ended Hub left", self.container_name)
-        await self.networks.drop(found[self.object_id_key], index_in(found["Config"]["Labels"]))
+        await self.networks.clear(found[self.object_id_key], index_in(found["Config"]["Labels"]))
         self.object_id = ""
 
     def _create_kwargs(self, plan: NetworkPlan, choice: Choice) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Forgotten:
             if container in self._before:
                 log.warning("Removing the container %s, which an ended Hub left", container[:12])
                 try:
-                    await self._networks.drop(container, index)
+                    await self._networks.clear(container, index)
                 except (DockerException, OSError) as error:
                     # no reason to leave the others
                     log.warning("Not removed: %s (%s)", container[:12], error)

@@ -40,6 +40,8 @@ class NetworkPool:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="networks")
         self._client: docker.APIClient | None = None
         self._used: set[int] | None = None
+        self._given: set[int] = set()
+        """Those of ``_used`` that somebody of this process has."""
         self._lock = asyncio.Lock()
         self._gone: deque[str] = deque(maxlen=REMEMBERED)
         self._dropping: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -64,6 +66,7 @@ class NetworkPool:
                 self._used = await self._in_use()
             index = networks.next_free(self._used, self.range)
             self._used.add(index)
+            self._given.add(index)
         return self.plan(index)
 
     async def make(self, plan: networks.NetworkPlan) -> None:
@@ -80,7 +83,7 @@ class NetworkPool:
         await self._call(made)
 
     async def drop(self, container: str, index: int) -> None:
-        """Remove ``container`` (an id, or empty) and free its network (-1: none).
+        """Remove ``container`` (an id, or empty) and free its network (-1: none), which is the caller's.
 
         What is gone already is passed over. Several may ask for the same container; its network is freed once,
         for right after it may be another's.
@@ -88,21 +91,61 @@ class NetworkPool:
         Raises:
             docker.errors.DockerException, requests.exceptions.ConnectionError: not removed yet.
         """
-        lock = self._dropping.setdefault(container, asyncio.Lock()) if container else asyncio.Lock()
-        async with lock:
+        async with self._turn(container):
             if container in self._gone:
                 return
-            if container:
-                with suppress(NotFound):
-                    await self._call(lambda c: c.remove_container(container, v=True, force=True))
-            if index >= self._kept:
-                name = self.plan(index).name
-                with suppress(NotFound):
-                    await self._call(lambda c: c.remove_network(name))
-            if self._used is not None:
-                self._used.discard(index)
+            await self._remove(container)
+            await self._free(index)
             if container:
                 self.removed(container)
+
+    async def clear(self, container: str, index: int) -> None:
+        """Remove a ``container`` that was found on the engine and is nobody's here; its label says ``index``.
+
+        Its network may be another's: where the engine's answer to a call came too late, the start was given up
+        and its network freed, and the container appears afterwards. So it is freed only if nobody of this
+        process has it, and no other container.
+
+        Raises:
+            docker.errors.DockerException, requests.exceptions.ConnectionError: not removed yet.
+        """
+        async with self._turn(container):
+            if container in self._gone:
+                return
+            nobodys = await self._set_aside(index)
+            others = [c for c in await self.containers() if c["Id"] != container]
+            await self._remove(container)
+            if nobodys and all(networks.index_in(c["Labels"]) != index for c in others):
+                await self._free(index)
+                self.removed(container)
+
+    def _turn(self, container: str) -> asyncio.Lock:
+        """One after the other, for each container."""
+        return self._dropping.setdefault(container, asyncio.Lock()) if container else asyncio.Lock()
+
+    async def _set_aside(self, index: int) -> bool:
+        """Whether nobody of this process has it; from here on nobody gets it until it is freed."""
+        async with self._lock:
+            if self._used is None:
+                self._used = await self._in_use()
+            if index < 0 or index in self._given:
+                return False
+            self._used.add(index)
+        return True
+
+    async def _remove(self, container: str) -> None:
+        if container:
+            with suppress(NotFound):
+                await self._call(lambda c: c.remove_container(container, v=True, force=True))
+
+    async def _free(self, index: int) -> None:
+        if index >= self._kept:
+            name = self.plan(index).name
+            with suppress(NotFound):
+                await self._call(lambda c: c.remove_network(name))
+        if self._used is not None:
+            self._used.discard(index)
+        self._given.discard(index)
 
     def removed(self, container: str) -> None:
         """Remember that this container is gone: a later :meth:`drop` does not free its network again."""

@@ -99,7 +99,7 @@ class Containers:
             if slot in known or not any(name.startswith(start) for name in names):
                 continue
             with suppress(NotFound):
-                await networks.drop(row["Id"], index_in(row["Labels"]))
+                await networks.clear(row["Id"], index_in(row["Labels"]))
 
     def _call(self, call: Callable[[docker.APIClient], Any]) -> asyncio.Future[Any]:
         def run() -> Any:
