@@ -109,6 +109,7 @@ def test_the_own_start_after_taking(one: Lending) -> None:
     assert asked["state"] == "granted"
     assert at(asked["take_until"]) > at(asked["asked"])
     assert one.devices("ann").json()["lease"] is None
+    assert one.vacant() == {ONE: True}
     one.start("ann")
     refused = one.step("ann", asked["id"], "take")
     assert (refused.status_code, refused.json()["status"]) == (409, 409)
@@ -123,8 +124,10 @@ def test_the_own_start_after_taking(one: Lending) -> None:
     wait_until(lambda: holder(one)["state"] == "active", "the lease")
     # her stop ends the lease: the Hub says that the server is gone
     wait_until(lambda: seen(one, asked["id"]), "the server to be seen")
+    assert one.vacant() == {}
     one.stop("ann")
     assert one.becomes("ann", asked["id"], "ended")["why"] == "vanished"
+    assert one.vacant() == {ONE: False}
 
 
 def test_the_running_server_is_started_again_with_it(one: Lending) -> None:
@@ -413,12 +416,13 @@ def test_what_needs_a_right(one: Lending) -> None:
     assert made.status_code == 400
     # what starts servers: a service with the scope, and no person
     one.step("ann", asked["id"], "take")
-    stranger = one.call("GET", "api/devices/ann", one.given["tokens"]["stranger"])
-    assert stranger.status_code == 403
-    assert one.call("GET", "api/devices/ann", one.token("ann")).status_code == 403
-    for scope in (ADMIN, DEVICES):
-        admins = one.token("chief", ACCESS, scope)
-        assert one.call("GET", "api/devices/ann", admins).status_code == 403
+    for path in ("api/devices/ann", "api/vacant"):
+        stranger = one.call("GET", path, one.given["tokens"]["stranger"])
+        assert stranger.status_code == 403
+        assert one.call("GET", path, one.token("ann")).status_code == 403
+        for scope in (ADMIN, DEVICES):
+            admins = one.token("chief", ACCESS, scope)
+            assert one.call("GET", path, admins).status_code == 403
     assert one.devices("ann").status_code == 200
     # and a service is no person
     assert one.call("GET", "api/", one.given["tokens"]["spawner"]).status_code == 403

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import secrets
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ from docker.models.containers import Container
 from support import nvml
 from support.classroom import imported
 from support.deployment import Deployment, wait_for
-from support.lending import Borrower, specification
+from support.lending import ENGINES_CDI, Borrower, devices_in, specification
 from support.nvml import Device, Machine
 from support.people import Person
 
@@ -35,14 +34,13 @@ MARK = f"mdl{secrets.token_hex(4)}"
 KIND, GPU = f"{MARK}.example/npu", "nvidia.com/gpu"
 NODES = {"a": "/dev/fuse", "b": "/dev/loop-control"}
 """Devices that a container may not open by itself, as it may /dev/null."""
-FOLDER = Path(os.environ.get("MADANG_ENGINE_DIR", "/var/lib/madang-engine")) / "cdi"
 
 
 @pytest.fixture(scope="module")
 def file(engine: docker.DockerClient) -> Iterator[Path]:
-    if str(FOLDER) not in (engine.info().get("CDISpecDirs") or []):
+    if str(ENGINES_CDI) not in (engine.info().get("CDISpecDirs") or []):
         missing("an engine of scripts/engine, with a folder for CDI specifications")
-    made = FOLDER / f"{MARK}.json"
+    made = ENGINES_CDI / f"{MARK}.json"
     nodes = {name: {"path": f"/dev/{MARK}-{name}", "hostPath": at} for name, at in NODES.items()}
     specification(made, KIND, nodes)
     yield made
@@ -76,31 +74,10 @@ def container_of(engine: docker.DockerClient, deployment: Deployment, person: Pe
     return found
 
 
-def devices_in(person: Person) -> list[str]:
-    """The devices of the running server beside those that every container has, as its programs see them."""
-    said = person.run(
-        "import os, stat\n"
-        "usual = {'null', 'zero', 'full', 'random', 'urandom', 'tty', 'ptmx', 'console'}\n"
-        "os.environ['CUDA_VISIBLE_DEVICES'] = '0,1,2,3'\n"
-        "for entry in os.scandir('/dev'):\n"
-        "    mode = entry.stat().st_mode\n"
-        "    if (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and entry.name not in usual: print(entry.path)"
-    )
-    return sorted(said.split())
-
-
-def lent(ann: Borrower) -> str:
-    """A lease that is taken."""
-    lease = ann.ask(KIND)
-    ann.becomes(lease, "granted")
-    ann.step(lease, "take")
-    return lease
-
-
 def test_exactly_the_leased_device_is_in_the_container(
     engine: docker.DockerClient, server_mode: Deployment, ann: Borrower
 ) -> None:
-    lease = lent(ann)
+    lease = ann.takes(KIND)
     ann.person.start(environment="lab", size="small")
     (slot,) = ann.get(f"requests/{lease}")["slots"]
     name = slot["id"].partition("=")[2]
@@ -138,7 +115,7 @@ def test_a_container_that_vanishes_ends_its_lease(
 
 
 def test_what_is_given_back_ends_the_server_and_is_free_again(ann: Borrower) -> None:
-    lease = lent(ann)
+    lease = ann.takes(KIND)
     ann.person.start(environment="lab", size="small")
     ann.step(lease, "give-back")
     ann.becomes(lease, "ended")
@@ -247,7 +224,7 @@ def machine(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
         ],
     }
     text = {"cdiVersion": "0.5.0", "kind": GPU, "containerEdits": edits, "devices": devices}
-    spec = FOLDER / f"{MARK}-nvidia.json"
+    spec = ENGINES_CDI / f"{MARK}-nvidia.json"
     draft = spec.with_suffix(".draft")
     draft.write_text(json.dumps(text))
     draft.rename(spec)

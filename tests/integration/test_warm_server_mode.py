@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any
@@ -14,19 +16,25 @@ from typing import Any
 import docker
 import pytest
 import requests
+from conftest import missing
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
+from support.classroom import imported
 from support.deployment import wait_for
+from support.lending import ENGINES_CDI, Borrower, devices_in, specification
 from support.notebook import notebook
 from support.people import Person, newcomer
 from support.warm_stack import CHOICE, Stack, warm_stack
 
 from madang_hub.isolation import networks
+from madang_hub.user_container import DEVICES_LABEL, LEASE_LABEL, SLOTS_LABEL
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 BASE = 2
 NETWORK = "10.236.0.0/24"
+VARIABLE = "STAND_IN_DEVICES"
+"""By which the stand-in accelerator's CDI specification names its device in a container."""
 
 FACTS = """
 import json, os, platform, resource, signal, sys, locale, socket, tempfile
@@ -238,6 +246,101 @@ def test_the_gateway_gives_nobody_a_second_one(stack: Stack, hana: Person) -> No
     finally:
         client.close()
     hana.stop()
+
+
+# ---- accelerators ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def npu(engine: docker.DockerClient) -> Iterator[str]:
+    """The kind of the one stand-in accelerator, which a container may not open without a lease."""
+    if str(ENGINES_CDI) not in (engine.info().get("CDISpecDirs") or []):
+        missing("an engine of scripts/engine, with a folder for CDI specifications")
+    mark = f"mdw{secrets.token_hex(4)}"
+    file, kind = ENGINES_CDI / f"{mark}.json", f"{mark}.example/npu"
+    specification(file, kind, {"a": {"path": f"/dev/{mark}", "hostPath": "/dev/fuse"}}, VARIABLE)
+    yield kind
+    file.unlink()
+
+
+@pytest.fixture(scope="module")
+def borrowers(
+    stack: Stack, npu: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Borrower]:
+    room = imported(
+        stack.deployment,
+        "class:warm",
+        "가속",
+        {"annw": ("trainee", "안"), "benw": ("trainee", "벤")},
+        tmp_path_factory.mktemp("lending"),
+    )
+    found = {name: Borrower(person) for name, person in room.people.items()}
+    found["annw"].wait_for_slots(npu, 1)
+    return found
+
+
+def test_with_an_accelerator_a_warm_start_is_what_a_cold_one_is(
+    stack: Stack, borrowers: dict[str, Borrower], npu: str
+) -> None:
+    ann, found = borrowers["annw"], {}
+    for how in ("cold", "warm"):
+        if how == "warm":
+            # somebody has started one with such an accelerator, so the next one waits with it
+            wait_for(lambda: stack.ready(f"lab/small/{npu}=a"), "one with the accelerator", 60)
+            (waits,) = [c for c in stack.waiting() if SLOTS_LABEL in c.labels]
+            assert {waits.labels[name] for name in (SLOTS_LABEL, DEVICES_LABEL)} == {f"{npu}=a"}
+            assert LEASE_LABEL not in waits.labels
+            (entry,) = (e for e in ann.get()["free"] if e["kind"] == npu)
+            assert entry["free"] == 1, "one that waits is nobody's use"
+        lease = ann.takes(npu)
+        before = stack.metric("madang_server_starts_total", how=how)
+        ann.person.start(**CHOICE)
+        assert stack.metric("madang_server_starts_total", how=how) == before + 1
+        found[how] = facts(ann.person)
+        assert found[how]["environ"].pop("MADANG_LEASE") == lease
+        assert found[how]["environ"][VARIABLE] == "a"
+        found[how]["devices"] = devices_in(ann.person)
+        container = stack.server_of(ann.person)
+        found[how]["requests"] = container.attrs["HostConfig"]["DeviceRequests"]
+        if how == "warm":
+            assert container.id == waits.id
+        # the broker knows whose it is: the Hub stops it, and the accelerator is free
+        ann.step(lease, "give-back")
+        assert ann.becomes(lease, "ended")["why"] == "released"
+    del found["cold"]["environ"]["JUPYTERHUB_SERVICE_URL"]
+    del found["warm"]["environ"]["JUPYTERHUB_SERVICE_URL"]
+    for name, cold in found["cold"].items():
+        assert found["warm"][name] == cold, name
+    assert len(found["warm"]["devices"]) == 1
+
+
+def test_one_that_waits_with_an_accelerator_is_gone_before_anothers_container_has_it(
+    engine: docker.DockerClient, stack: Stack, borrowers: dict[str, Borrower], npu: str
+) -> None:
+    ben, began = borrowers["benw"], int(time.time())
+    wait_for(lambda: stack.ready(f"lab/small/{npu}=a"), "one with the accelerator", 60)
+    (waits,) = [c for c in stack.waiting() if SLOTS_LABEL in c.labels]
+    ben.takes(npu)
+    # not what waits
+    ben.person.start(environment="lab", size="medium")
+    theirs = stack.server_of(ben.person)
+    assert theirs.labels[DEVICES_LABEL] == f"{npu}=a"
+    assert len(devices_in(ben.person)) == 1
+    moments = {
+        (event["Actor"]["ID"], event["Action"]): event["timeNano"]
+        for event in engine.events(
+            since=began,
+            until=int(time.time()) + 1,
+            filters={"type": "container", "container": [str(waits.id), str(theirs.id)]},
+            decode=True,
+        )
+    }
+    assert moments[str(waits.id), "destroy"] < moments[str(theirs.id), "create"]
+    # and none is made while somebody has it
+    wanted = "madang_warm_servers_wanted"
+    wait_for(lambda: not stack.metric(wanted, kind=f"lab/small/{npu}=a"), "the pool to know it")
+    assert not [c for c in stack.waiting() if SLOTS_LABEL in c.labels]
+    ben.person.stop()
 
 
 def test_switched_off_nothing_waits_and_nothing_may_mount(stack: Stack, hana: Person) -> None:

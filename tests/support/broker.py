@@ -178,6 +178,12 @@ class Lending:
 
     # ---- people -----------------------------------------------------------------------------
 
+    def vacant(self) -> dict[str, bool]:
+        """The slots for which a server may wait, and whether each is kept for somebody."""
+        reply = self.call("GET", "api/vacant", self.given["tokens"]["spawner"])
+        assert reply.status_code == 200, reply.text
+        return {slot["slot"]: slot["kept"] for slot in reply.json()["slots"]}
+
     def ask(self, user: str, **wish: Any) -> requests.Response:
         return self.api(user, "POST", "requests", {"kind": GPU, "minutes": 60, **wish})
 

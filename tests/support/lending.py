@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,44 @@ from madang_hub.accelerators.broker.scopes import ACCESS
 from support.deployment import wait_for
 from support.people import Person
 
+ENGINES_CDI = Path(os.environ.get("MADANG_ENGINE_DIR", "/var/lib/madang-engine")) / "cdi"
+"""Folder of the specifications of the engine that ``scripts/engine`` runs."""
 
-def specification(file: Path, kind: str, nodes: Mapping[str, Mapping[str, str]]) -> None:
+
+def specification(
+    file: Path, kind: str, nodes: Mapping[str, Mapping[str, str]], variable: str = ""
+) -> None:
     """A CDI specification of ``kind``: by device name its node in a container and that on the machine.
 
-    The file comes at once, whole: engines watch the folder.
+    The file comes at once, whole: engines watch the folder. ``variable``: by it a container is told the name.
     """
     devices = [
-        {"name": name, "containerEdits": {"deviceNodes": [dict(node)]}}
+        {
+            "name": name,
+            "containerEdits": {
+                "deviceNodes": [dict(node)],
+                **({"env": [f"{variable}={name}"]} if variable else {}),
+            },
+        }
         for name, node in nodes.items()
     ]
     file.parent.mkdir(exist_ok=True)
     draft = file.with_suffix(".draft")
     draft.write_text(json.dumps({"cdiVersion": "0.5.0", "kind": kind, "devices": devices}))
     draft.rename(file)
+
+
+def devices_in(person: Person) -> list[str]:
+    """The devices of the running server beside those that every container has, as its programs see them."""
+    said = person.run(
+        "import os, stat\n"
+        "usual = {'null', 'zero', 'full', 'random', 'urandom', 'tty', 'ptmx', 'console'}\n"
+        "os.environ['CUDA_VISIBLE_DEVICES'] = '0,1,2,3'\n"
+        "for entry in os.scandir('/dev'):\n"
+        "    mode = entry.stat().st_mode\n"
+        "    if (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and entry.name not in usual: print(entry.path)"
+    )
+    return sorted(said.split())
 
 
 class Borrower:
@@ -75,6 +100,13 @@ class Borrower:
 
         wait_for(there, f"the request to be {state}", seconds)
         return found
+
+    def takes(self, kind: str) -> str:
+        """Come into line and take what is granted; the lease's id."""
+        lease = self.ask(kind)
+        self.becomes(lease, "granted")
+        self.step(lease, "take")
+        return lease
 
     def wait_for_slots(self, kind: str, count: int) -> None:
         def known() -> bool:

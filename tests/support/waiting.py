@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ def waiting(
     instance: str,
     plan: NetworkPlan,
     slot: Path,
+    accelerator: str = "",
+    devices: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Arguments of docker-py's ``create_container``; ``slot``: the folder of its line."""
     version = choice.environment.release or catalog.release
@@ -29,6 +32,6 @@ def waiting(
         "name": names.container_name(instance, slot.name),
         "user": "1000:1000",
         "hostname": hostname(choice.environment),
-        "labels": warm_labels(instance, slot.name, plan, choice, version),
-        "host_config": client.create_host_config(**warm_host_config(plan, choice, slot)),
+        "labels": warm_labels(instance, slot.name, plan, choice, version, accelerator, devices),
+        "host_config": client.create_host_config(**warm_host_config(plan, choice, slot, devices)),
     }

@@ -51,8 +51,8 @@ class Stack:
                 return float(line.split()[-1])
         return 0.0
 
-    def ready(self) -> int:
-        return int(self.metric("madang_warm_servers", state="ready", kind="lab/small"))
+    def ready(self, kind: str = "lab/small") -> int:
+        return int(self.metric("madang_warm_servers", state="ready", kind=kind))
 
     def filled(self, count: int | None = None, seconds: float = 120) -> None:
         """Return when so many wait (None: the base). None is made while the machine has too much to do."""

@@ -352,9 +352,21 @@ def test_nothing_is_granted_while_nobody_says_what_runs(desk: Desk) -> None:
     lease = desk.ask(wish(), NOW)
     assert lease.state is State.QUEUED
     assert desk.advance(NOW + 5) == []
+    assert desk.vacant() is None
     desk.listed([], NOW + 6, NOW + 6)
     (granted,) = desk.advance(NOW + 6)
     assert granted.id == lease.id
+    kept = {v.slot.id: v.lease for v in desk.vacant() or ()}
+    assert kept.pop(granted.slots[0]) == granted
+    assert set(kept.values()) <= {None}
+
+
+def test_for_a_drained_one_no_server_waits(desk: Desk) -> None:
+    first = desk.inventory.slots[0].id
+    desk.drain(first, "chief", "new driver", NOW)
+    assert first not in {v.slot.id for v in desk.vacant() or ()}
+    desk.undrain(first, NOW)
+    assert first in {v.slot.id for v in desk.vacant() or ()}
 
 
 def test_over_is_stopped_and_then_gone_and_then_the_next(desk: Desk) -> None:

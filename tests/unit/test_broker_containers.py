@@ -40,6 +40,14 @@ def container(
     return {"Labels": labels, "State": state, "Created": created, "Name": f"/madang-user-{person}"}
 
 
+def made_ahead(name: str, state: str = "running", slots: str = "GPU-1 GPU-2") -> dict[str, Any]:
+    """One that waited, or waits still: its labels name neither person nor lease."""
+    labels = {"madang.instance": "madang", "madang.warm": "0" * 16, "madang.slots": slots}
+    # long before anybody's start
+    row = {"Labels": labels, "State": state, "Created": NOW - 3600}
+    return {**row, "Name": f"/{name}", "Names": [f"/{name}"]}
+
+
 @dataclass
 class StandIn:
     """An engine with ``containers`` by id, and what it ``says`` in place of what it should.
@@ -124,7 +132,7 @@ def play(short_folder: Path) -> Told:
         rules = Rules(frozenset(), PurePosixPath("/homes"), IPv4Network("10.213.0.0/20"))
         gateway = Gateway(engine, rules, calls=BROKER_CALLS)
         async with standing_in(standin.answer, engine), gateway_at(gateway, gate):
-            broker = EngineContainers(hub, gate)
+            broker = EngineContainers(hub, gate, "madang")
             try:
                 await story(Scene(standin, hub, broker))
             finally:
@@ -236,7 +244,7 @@ def test_an_engine_that_gives_no_listing_has_said_nothing(
 
 def test_a_gateway_that_is_not_there(short_folder: Path) -> None:
     async def story() -> None:
-        broker = EngineContainers(SomeHub(), short_folder / "nothing.sock")
+        broker = EngineContainers(SomeHub(), short_folder / "nothing.sock", "madang")
         try:
             with pytest.raises(HubAwayError):
                 await broker.list([])
@@ -312,5 +320,88 @@ def test_one_that_somebody_else_removes_is_no_error(play: Told) -> None:
         here.engine.containers = {ANN: container("ann", LEASE)}
         here.engine.says["DELETE", ANN] = (409, "{}")
         await here.broker.stop(await listed(here))
+
+    play(story)
+
+
+# ---- containers that were made ahead --------------------------------------------------------------
+
+
+def test_one_that_waits_is_nobodys_use(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: made_ahead("madang-warm-" + "0" * 16)}
+        assert await here.broker.list([lease(), lease(State.ENDING)]) == []
+
+    play(story)
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.ENDING])
+def test_one_that_somebody_has_is_of_that_persons_lease(play: Told, state: State) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: made_ahead("madang-user-ann")}
+        here.hub.has("ann")
+        found = await here.broker.list([lease(State.QUEUED, "ben"), lease(state)])
+        assert found == [Container(ANN, LEASE, ("GPU-1", "GPU-2"))]
+        # it was made before the server was started, and is that server's all the same
+        await here.broker.stop(found[0])
+        assert (here.hub.stopped, here.engine.done("DELETE")) == (["ann"], [])
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("name", "one"),
+    [
+        ("madang-user-ben", lease()),
+        ("madang-user-ann", lease(State.GRANTED)),
+        ("madang-user-ann", lease(person="ben")),
+        ("else", lease()),
+    ],
+)
+def test_one_that_no_lease_allows_is_of_none(play: Told, name: str, one: Lease) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: made_ahead(name)}
+        here.engine.containers[ANN]["Names"] = [f"/{name}"]
+        (found,) = await here.broker.list([one])
+        assert found == Container(ANN, "", ("GPU-1", "GPU-2"))
+
+    play(story)
+
+
+def test_other_slots_are_another_lease(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: made_ahead("madang-user-ann", slots="GPU-3")}
+        (found,) = await here.broker.list([lease()])
+        assert (found.lease, found.slots) == ("", ("GPU-3",))
+
+    play(story)
+
+
+def test_a_name_with_odd_letters_is_its_persons(play: Told) -> None:
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: made_ahead("madang-user-kim-2eminji")}
+        (found,) = await here.broker.list([lease(person="kim.minji")])
+        assert found.lease == LEASE
+
+    play(story)
+
+
+def test_a_claim_that_may_fail_yet_is_not_the_container_of_a_lease(play: Told) -> None:
+    """A new one would be made for the same lease, and be taken for one that no lease allows."""
+
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: made_ahead("madang-user-ann")}
+        here.hub.has("ann", pending="spawn")
+        assert await here.broker.list([lease()]) == []
+        # one that is seen already, and one whose lease is over, count
+        seen = Lease(**{f: getattr(lease(), f) for f in ("id", "request", "asked", "state", "slots")},
+                     container=ANN)  # fmt: skip
+        for one in (seen, lease(State.ENDING)):
+            assert [c.id for c in await here.broker.list([one])] == [ANN]
+        here.hub.has("ann")
+        assert [c.id for c in await here.broker.list([lease()])] == [ANN]
+        # the start came to another one after the listing
+        here.engine.says["GET", f"{ANN}/json"] = (404, "{}")
+        assert await here.broker.list([lease()]) == []
 
     play(story)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madang_hub.homes import DiskFullError, HomeError, ensure_home, home_of, slug
+from madang_hub.homes import DiskFullError, HomeError, ensure_home, home_of, name_of, slug
 
 
 @given(st.text(min_size=1, max_size=80))
@@ -25,6 +25,12 @@ def test_every_name_is_one_folder_below_the_root(name: str) -> None:
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 def test_two_names_never_share_a_folder(one: str, other: str) -> None:
     assert (slug(one) == slug(other)) == (one == other)
+
+
+@given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=30))
+def test_a_folder_says_whose_it_is(name: str) -> None:
+    assert name_of(slug(name)) == name
+    assert name_of("minji-ff") == ""
 
 
 def test_a_home_is_made_once_and_is_private(tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ from madang_hub.lending import (
     BrokerAwayError,
     Lent,
     NotUsableError,
+    Vacancy,
     ask,
     cuda_visible,
     lent_from,
+    vacancies_from,
+    vacant,
 )
 
 LEASE = {"lease": "a" * 32, "slots": ["GPU-1234"], "devices": ["nvidia.com/gpu=GPU-1234"]}
@@ -127,3 +130,47 @@ def test_a_broker_that_does_not(replies: list[bytes]) -> None:
 def test_a_broker_that_is_not_there() -> None:
     with pytest.raises(BrokerAwayError, match="ClientConnectorError"):
         asyncio.run(ask("http://127.0.0.1:1", "secret", "kim", "ko"))
+
+
+SLOT = {
+    "slot": "GPU-1234",
+    "kind": "nvidia.com/gpu",
+    "devices": ["nvidia.com/gpu=GPU-1234"],
+    "kept": False,
+    "environment": "",
+    "size": "",
+}
+
+
+def test_for_which_slots_a_server_may_wait() -> None:
+    kept = {**SLOT, "slot": "GPU-2", "kept": True, "environment": "torch", "size": "small"}
+    devices = ("nvidia.com/gpu=GPU-1234",)
+    assert vacancies_from(200, {"slots": [SLOT, kept]}) == (
+        Vacancy("GPU-1234", *GPU, devices),
+        Vacancy("GPU-2", *GPU, devices, kept=True, environment="torch", size="small"),
+    )
+    assert vacancies_from(200, {"slots": []}) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, []),
+        (200, {}),
+        (200, {"slots": None}),
+        (200, {"slots": ["GPU-1234"]}),
+        *((200, {"slots": [{k: v for k, v in SLOT.items() if k != name}]}) for name in SLOT
+          if name != "devices"),
+        *((200, {"slots": [{**SLOT, name: 7}]}) for name in SLOT),
+        (403, {"slots": []}),
+        (502, {"message": "nobody says what runs"}),
+    ],
+)  # fmt: skip
+def test_who_says_anything_else_says_nothing_about_slots(status: int, body: Any) -> None:
+    with pytest.raises(BrokerAwayError):
+        vacancies_from(status, body)
+
+
+def test_a_broker_that_is_not_there_says_nothing_about_slots() -> None:
+    with pytest.raises(BrokerAwayError, match="ClientConnectorError"):
+        asyncio.run(vacant("http://127.0.0.1:1", "secret"))

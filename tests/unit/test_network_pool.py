@@ -179,6 +179,13 @@ async def test_what_has_no_network_frees_none(pool: NetworkPool, engine: Engine)
     assert pool._used == {0}
 
 
+async def test_what_was_not_needed_is_free_again(pool: NetworkPool, engine: Engine) -> None:
+    plan = await pool.take()
+    pool.give_back(plan)
+    assert engine.calls == []
+    assert await pool.take() == plan
+
+
 PLACES = 4
 steps = st.lists(
     st.tuples(

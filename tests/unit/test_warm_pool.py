@@ -36,6 +36,7 @@ kinds = st.fixed_dictionaries(
             memory=st.integers(1, 200).map(lambda n: n * MIB),
             version=st.just("2"),
             most=st.integers(0, 50),
+            more=st.booleans(),
         )
         for name in NAMES
     }
@@ -150,7 +151,7 @@ def test_it_comes_to_rest(state: States) -> None:
     for kind, number in done.wanted.items():
         have = sum(s.kind == kind for s in state[1])
         short = state[4].room - memory(state, state[1]) < state[0][kind].memory
-        assert have >= number or short or not state[4].has_cores
+        assert have >= number or short or not state[4].has_cores or not state[0][kind].more
 
 
 @given(states)
@@ -158,6 +159,16 @@ def test_never_more_than_there_are_slots(state: States) -> None:
     done = planned(state)
     for kind, number in done.wanted.items():
         assert number <= state[0][kind].most
+
+
+@given(states)
+def test_of_some_kinds_none_is_made_and_what_waits_stays_where_it_is_wanted(state: States) -> None:
+    done = planned(state)
+    assert all(state[0][kind].more for kind in done.make)
+    for kind, number in done.wanted.items():
+        fresh = [s for s in state[1] if s.kind == kind and not outdated(s, state[0], NOW, RULE)]
+        kept = [s for s in fresh if s.identity not in done.remove]
+        assert len(kept) >= min(number, len(fresh))
 
 
 @given(states, st.integers(0, 200))

@@ -3,221 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from docker.errors import APIError
 from sqlalchemy.exc import OperationalError
+from support.warm_pool import COMMAND, World, a_world, home, until
 
-from madang_hub.catalog import Catalog, Choice
-from madang_hub.image_table import TABLE
 from madang_hub.isolation import networks
 from madang_hub.isolation.pool import NetworkPool
-from madang_hub.mounter.client import NotMountedError
-from madang_hub.warm import lines, servers
+from madang_hub.warm import lines, servers, stock
 from madang_hub.warm.claimed import NotWarmError
-from madang_hub.warm.containers import Containers, HasContainer
-from madang_hub.warm.pool import Machine, Meeting, Plan
-from madang_hub.warm.servers import Outside, WarmServers
-
-GIB = 2**30
-MACHINE = Machine(64 * GIB, 16, 0, 0, 0)
-COMMAND = ["jupyterhub-singleuser", "--port=8888"]
-POOL = IPv4Network("10.213.0.0/20")
-
-
-class Networks:
-    """A pool of networks without an engine."""
-
-    def __init__(self) -> None:
-        self.range = POOL
-        self.used: set[int] = set()
-        self.removed: list[str] = []
-        self.away = False
-
-    async def take(self) -> networks.NetworkPlan:
-        index = networks.next_free(self.used, self.range)
-        self.used.add(index)
-        return networks.plan(self.range, index)
-
-    async def make(self, _: networks.NetworkPlan) -> None:
-        pass
-
-    async def drop(self, container: str, index: int) -> None:
-        if self.away:
-            raise APIError("no engine")
-        if container:
-            self.removed.append(container)
-        self.used.discard(index)
-
-
-@dataclass
-class Engine:
-    """Containers in which a server waits by a real line, answers a claim once, and remembers it."""
-
-    version_now: str = "sha256:1"
-    answer: dict[str, Any] = field(default_factory=lambda: {"taken": 1})
-    fail: str = ""
-    names: dict[str, str] = field(default_factory=dict)
-    connected: list[str] = field(default_factory=list)
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ends: dict[str, socket.socket] = field(default_factory=dict)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    cleared: list[Collection[str]] = field(default_factory=list)
-    gone_on: dict[str, tuple[bool, bool]] = field(default_factory=dict)
-    ended: list[str] = field(default_factory=list)
-    hello: bytes = b'{"waiting": 1}'
-    slow: asyncio.Event | None = None
-
-    def _may(self, call: str) -> None:
-        if self.fail == call:
-            raise APIError(f"no {call}")
-
-    async def version(self, image: str) -> str:
-        return self.version_now
-
-    async def create(
-        self, slot: str, choice: Choice, plan: Any, folder: Path, owner: HasContainer
-    ) -> None:
-        if self.slow:
-            # a thread asks the engine, and nothing stops a thread
-            await asyncio.shield(self.slow.wait())
-        owner.container = f"container-{slot}"
-        self._may("create")
-        end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        end.connect(str(folder / "line"))
-        namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-        socket.send_fds(end, [self.hello], [namespace])
-        os.close(namespace)
-        end.setblocking(False)
-        self.ends[owner.container] = end
-        task = asyncio.create_task(self._wait(owner.container, end))
-        self.tasks.add(task)
-
-    async def _wait(self, container: str, end: socket.socket) -> None:
-        with suppress(ConnectionResetError), end:
-            if claim := await asyncio.get_running_loop().sock_recv(end, 2**16):
-                assert container not in self.told, "a second claim"
-                self.told[container] = json.loads(claim)
-                end.send(json.dumps(self.answer).encode())
-                said = await asyncio.get_running_loop().sock_recv(end, 16)
-                if said:
-                    assert said == b"go"
-                    # by now it has its name and its network
-                    self.gone_on[container] = (container in self.names, container in self.connected)
-        self.ended.append(container)
-
-    async def rename(self, container: str, name: str) -> None:
-        self._may("rename")
-        assert name not in self.names.values()
-        self.names[container] = name
-
-    async def connect(self, container: str, plan: Any) -> None:
-        self._may("connect")
-        self.connected.append(container)
-
-    async def clear(self, _: Any, known: Collection[str]) -> None:
-        self.cleared.append(known)
-
-
-def home(name: str) -> servers.Home:
-    """The folder ``name`` is there."""
-
-    async def there() -> str:
-        return name
-
-    return there
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Let others work until it holds."""
-    for _ in range(100_000):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never held")
-
-
-@dataclass
-class World:
-    """A pool, and what it is told."""
-
-    pool: WarmServers
-    engine: Engine
-    networks: Networks
-    slots: Path
-    choice: Choice
-    homes: list[tuple[str, str]]
-    meetings: list[Meeting]
-    busy: list[bool]
-
-    async def filled(self, count: int) -> None:
-        """Look until so many are ready."""
-        for _ in range(1000):
-            await self.pool.look()
-            if sum(s.ready for s in self.pool._servers.values()) >= count:
-                return
-            await asyncio.sleep(0)
-        raise AssertionError("they did not come to wait")
-
-    async def claim(self, name: str = "minji") -> servers.Claimed:
-        async def told() -> tuple[list[str], dict[str, str]]:
-            return COMMAND, {"MADANG_LANG": "ko", "JUPYTERHUB_API_TOKEN": f"token of {name}"}
-
-        return await self.pool.claim(self.choice, home(name), f"madang-user-{name}", told)
-
-    @property
-    def nothing_left(self) -> bool:
-        return not list(self.slots.iterdir())
+from madang_hub.warm.pool import Meeting, Plan
+from madang_hub.warm.server import Server
 
 
 @pytest.fixture
 async def world(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
-    monkeypatch.setattr(lines, "USER_UID", os.geteuid())
-    homes: list[tuple[str, str]] = []
-
-    def mount(_: Path, home: str, slot: str, namespace: int) -> None:
-        if home == "broken":
-            raise NotMountedError("the home is not a folder")
-        assert os.fstat(namespace).st_ino == Path("/proc/self/ns/mnt").stat().st_ino
-        homes.append((home, slot))
-
-    monkeypatch.setattr(servers, "mount", mount)
-    catalog = Catalog.load(root / TABLE)
-    engine, nets = Engine(), Networks()
-    meetings: list[Meeting] = []
-    busy = [False]
-
-    def told(_: datetime) -> Iterable[Meeting]:
-        return meetings
-
-    pool = WarmServers(
-        catalog,
-        cast(NetworkPool, nets),
-        cast(Containers, engine),
-        tmp_path,
-        tmp_path / "mounter.sock",
-        Outside(told, lambda: busy[0], lambda _: MACHINE),
-        base=5,
-    )
-    choice = Choice(catalog.environments[catalog.default[0]], catalog.sizes[catalog.default[1]])
-    yield World(pool, engine, nets, tmp_path, choice, homes, meetings, busy)
-    for server in [*pool._servers.values()]:
-        await pool._dropped(server)
-    for task in engine.tasks:
-        task.cancel()
-    await asyncio.gather(*engine.tasks, return_exceptions=True)
+    async with a_world(root, tmp_path, monkeypatch) as made:
+        yield made
 
 
 async def test_a_claim_gives_home_name_network_and_what_it_is_to_be(world: World) -> None:
@@ -349,7 +160,7 @@ async def test_where_no_place_is_left_one_that_waits_gives_way(world: World) -> 
 async def test_one_that_is_made_is_there_before_it_is_removed(world: World) -> None:
     world.engine.slow = asyncio.Event()
     await world.pool.look()
-    await until(lambda: len(world.pool._making) == 2)
+    await until(lambda: len(world.pool.stock.making) == 2)
     giving = asyncio.create_task(world.pool.give_way())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -416,18 +227,18 @@ async def test_one_that_is_claimed_while_others_are_removed_does_not_end_the_poo
     await world.filled(5)
     world.engine.version_now = "sha256:2"
     world.busy[0] = True
-    dropped = world.pool._dropped
+    dropped = world.pool.stock.dropped
 
-    async def slow(server: servers.Server) -> None:
+    async def slow(server: Server) -> None:
         # somebody takes the others meanwhile
-        for slot in [*world.pool._servers]:
+        for slot in [*world.pool.stock.servers]:
             if slot != server.slot:
-                world.pool._servers.pop(slot).line.close()
+                world.pool.stock.servers.pop(slot).line.close()
         await dropped(server)
 
-    monkeypatch.setattr(world.pool, "_dropped", slow)
+    monkeypatch.setattr(world.pool.stock, "dropped", slow)
     await world.pool.look()
-    assert not world.pool._servers
+    assert not world.pool.stock.servers
 
 
 async def test_a_fault_of_one_look_is_not_the_end(
@@ -457,7 +268,7 @@ async def test_one_that_ended_is_not_claimed_and_goes(world: World) -> None:
     await world.pool.look()
     assert len(world.networks.removed) == 5
     # what ends by itself is not made again at once
-    assert not world.pool._servers
+    assert not world.pool.stock.servers
 
 
 async def test_an_image_that_changed_is_given_to_nobody(world: World) -> None:
@@ -475,14 +286,14 @@ async def test_none_is_made_while_people_start(world: World) -> None:
     world.busy[0] = True
     plan = await world.pool.look()
     assert plan.make
-    assert not world.pool._servers
+    assert not world.pool.stock.servers
 
 
 async def test_a_class_finds_one_for_each(world: World) -> None:
     now = datetime.now(UTC)
     world.meetings.append(Meeting("lab/medium", now + timedelta(minutes=3), 12, 2))
     await world.filled(15)
-    kinds = [s.kind for s in world.pool._servers.values()]
+    kinds = [s.kind for s in world.pool.stock.servers.values()]
     assert kinds.count("lab/medium") == 10
     assert kinds.count("lab/small") == 5
 
@@ -490,22 +301,22 @@ async def test_a_class_finds_one_for_each(world: World) -> None:
 async def test_a_kind_that_cannot_be_made_rests(world: World) -> None:
     world.engine.fail = "create"
     await world.pool.look()
-    await asyncio.gather(*world.pool._making.values())
+    await asyncio.gather(*world.pool.stock.making.values())
     world.engine.fail = ""
     await world.pool.look()
-    assert not world.pool._servers
+    assert not world.pool.stock.servers
     assert world.nothing_left
     assert not world.networks.used
-    await world.pool.look(datetime.now(UTC) + servers.AGAIN)
-    assert world.pool._servers
+    await world.pool.look(datetime.now(UTC) + stock.AGAIN)
+    assert world.pool.stock.servers
 
 
 @pytest.mark.parametrize("hello", [b"", b"{}", b"[]", b'{"waiting": 2}', b"\xff"])
 async def test_what_says_something_else_is_no_server(world: World, hello: bytes) -> None:
     world.engine.hello = hello
     await world.pool.look()
-    await asyncio.gather(*world.pool._making.values())
-    assert not world.pool._servers
+    await asyncio.gather(*world.pool.stock.making.values())
+    assert not world.pool.stock.servers
     assert world.nothing_left
 
 
@@ -514,8 +325,8 @@ async def test_another_account_at_the_line_is_no_server(
 ) -> None:
     monkeypatch.setattr(lines, "USER_UID", os.geteuid() + 1)
     await world.pool.look()
-    await asyncio.gather(*world.pool._making.values())
-    assert not world.pool._servers
+    await asyncio.gather(*world.pool.stock.making.values())
+    assert not world.pool.stock.servers
 
 
 async def test_the_rescue_never_waits(world: World) -> None:
@@ -541,7 +352,7 @@ async def test_a_look_that_fails_is_not_the_last(
     monkeypatch.setattr(servers, "EVERY", 0)
     monkeypatch.setattr(world.pool, "look", fails_once)
     running = asyncio.create_task(world.pool.run())
-    await until(lambda: any(s.ready for s in world.pool._servers.values()))
+    await until(lambda: any(s.ready for s in world.pool.stock.servers.values()))
     assert failed.is_set()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -561,7 +372,7 @@ def test_what_an_earlier_hub_left_of_slots_goes(tmp_path: Path) -> None:
 
 async def test_the_end_of_the_hub_removes_all(world: World) -> None:
     running = asyncio.create_task(world.pool.run())
-    await until(lambda: any(s.ready for s in world.pool._servers.values()))
+    await until(lambda: any(s.ready for s in world.pool.stock.servers.values()))
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

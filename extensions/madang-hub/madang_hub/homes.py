@@ -35,6 +35,14 @@ def slug(name: str) -> str:
     return str(escapism.escape(name, safe=safe, escape_char="-")).lower()
 
 
+def name_of(folder: str) -> str:
+    """The user name of which :func:`slug` made ``folder``; empty where it made no such one."""
+    try:
+        return str(escapism.unescape(folder, escape_char="-"))
+    except UnicodeDecodeError:
+        return ""
+
+
 def home_of(root: Path, name: str) -> Path:
     """Where the files of ``name`` are."""
     return root / slug(name)

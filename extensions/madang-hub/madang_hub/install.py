@@ -43,7 +43,7 @@ from madang_hub.shelf.offering import Shelf, shelf_of
 from madang_hub.shelf.starts import Starts
 from madang_hub.shelf.starts import hook as noting_starts
 from madang_hub.spawner import MadangSpawner
-from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT
+from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT, persons_prefix
 from madang_hub.warm.linux import can_wait
 from madang_hub.web import outage, pages
 
@@ -197,7 +197,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
         kept=settings.networks_kept,
     )
     c.MadangSpawner.networks = networks
-    looking(networks, f"{settings.instance}-user-", MadangSpawner.names, settings.hub_port)
+    looking(networks, persons_prefix(settings.instance), MadangSpawner.names, settings.hub_port)
     if settings.warm and can_wait(platform.release()):
         from madang_hub.warm.beginning import warm_servers
 

@@ -44,6 +44,26 @@ class Lent:
     kinds: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Vacancy:
+    """A slot of an accelerator for which a server may wait.
+
+    Attributes:
+        slot: its id.
+        kind: its CDI vendor and class.
+        devices: full CDI names of its devices.
+        kept: it is kept for a lease, whose server alone may get one that waits.
+        environment, size: of that server; empty where nobody said so yet.
+    """
+
+    slot: str
+    kind: str
+    devices: tuple[str, ...]
+    kept: bool = False
+    environment: str = ""
+    size: str = ""
+
+
 def lent_from(status: int, body: Any) -> Lent:
     """The broker's answer, understood.
 
@@ -61,6 +81,34 @@ def lent_from(status: int, body: Any) -> Lent:
     raise BrokerAwayError(f"it answers {status}")
 
 
+def vacancies_from(status: int, body: Any) -> tuple[Vacancy, ...]:
+    """The broker's answer, understood.
+
+    Raises:
+        BrokerAwayError: it is none of the answers that the broker gives.
+    """
+    if status != 200 or not isinstance(body, Mapping) or not isinstance(body.get("slots"), list):
+        raise BrokerAwayError(f"it answers {status}")
+    return tuple(map(_vacancy, body["slots"]))
+
+
+def _vacancy(row: Any) -> Vacancy:
+    if not isinstance(row, Mapping):
+        raise BrokerAwayError("its answer has no slot")
+    slot, kind, environment, size = (
+        row.get(name) for name in ("slot", "kind", "environment", "size")
+    )
+    if not (
+        isinstance(slot, str)
+        and isinstance(kind, str)
+        and isinstance(environment, str)
+        and isinstance(size, str)
+        and isinstance(row.get("kept"), bool)
+    ):
+        raise BrokerAwayError("its answer has no slot")
+    return Vacancy(slot, kind, _texts(row, "devices"), row["kept"], environment, size)
+
+
 def _texts(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
     values = body.get(name, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
@@ -75,20 +123,40 @@ async def ask(url: str, token: str, person: str, language: str, seconds: float =
         NotUsableError: see :func:`lent_from`.
         BrokerAwayError: no sensible answer within ``seconds``.
     """
+    path = f"devices/{quote(person, safe='')}"
+    return lent_from(*await _answer(url, path, token, language, seconds))
+
+
+async def vacant(url: str, token: str, seconds: float = SECONDS) -> tuple[Vacancy, ...]:
+    """The slots for which a server may wait now; ``url`` and ``token`` as for :func:`ask`.
+
+    Raises:
+        BrokerAwayError: no sensible answer within ``seconds``, or the broker itself does not know.
+    """
+    return vacancies_from(*await _answer(url, "vacant", token, "en", seconds))
+
+
+async def _answer(
+    url: str, path: str, token: str, language: str, seconds: float
+) -> tuple[int, Any]:
+    """Status and JSON of what the broker says.
+
+    Raises:
+        BrokerAwayError: no answer within ``seconds``, or no JSON.
+    """
     headers = {"Authorization": f"token {token}", "Accept-Language": language}
-    target = f"{url}/services/accelerators/api/devices/{quote(person, safe='')}"
+    target = f"{url}/services/accelerators/api/{path}"
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds)) as session,
             session.get(target, headers=headers, allow_redirects=False) as reply,
         ):
             status, text = reply.status, await reply.text()
-            body = json.loads(text)
+            return status, json.loads(text)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise BrokerAwayError(error.__class__.__name__) from error
     except ValueError as error:
         raise BrokerAwayError(f"it answers {status}, and no JSON") from error
-    return lent_from(status, body)
 
 
 def cuda_visible(lent: Lent) -> str | None:

@@ -105,7 +105,7 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         home = asyncio.ensure_future(self.ready_home())
         try:
             lent = await self.borrow()
-            warm = not lent.lease and await self._claimed(choice, home)
+            warm = await self._claimed(choice, home, lent)
             if not warm:
                 await self._make(choice, await home, lent)
         finally:
@@ -121,8 +121,8 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         self._enter(95, "Almost there")
         return url
 
-    async def _claimed(self, choice: Choice, home: Awaitable[Path]) -> bool:
-        """Whether a server that waited has become this person's."""
+    async def _claimed(self, choice: Choice, home: Awaitable[Path], lent: Lent) -> bool:
+        """Whether a server that waited has become this person's, with just what is lent."""
         if self.warm is None:
             return False
 
@@ -133,7 +133,7 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
             return await self.get_command(), self.get_env()
 
         try:
-            claimed = await self.warm.claim(choice, folder, self.object_name, told)
+            claimed = await self.warm.claim(choice, folder, self.object_name, told, lent)
         except NotWarmError as error:
             self.log.info("%s: no warm server (%s), starting a cold one", self.user.name, error)
             return False
@@ -146,6 +146,8 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         """A new container on a network of its own, started."""
         try:
             await self._clear_name()
+            if self.warm is not None:
+                await self.warm.vacate(lent)
             plan = await a_place(self.networks, self.warm)
             self.network_index = plan.index
             self._network = asyncio.ensure_future(self.networks.make(plan))

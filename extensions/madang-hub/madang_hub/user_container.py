@@ -43,6 +43,11 @@ def hostname(environment: Environment) -> str:
     return environment.image[:63]
 
 
+def persons_prefix(instance: str) -> str:
+    """How the names of this installation's containers of people begin; the escaped user name follows."""
+    return f"{instance}-user-"
+
+
 def lease_labels(lent: Lent) -> dict[str, str]:
     """What the container says of the lease whose devices it has; nothing without one."""
     if not lent.lease:
@@ -61,22 +66,24 @@ def host_config(
 
     ``devices``: full CDI names of what is lent to its person.
     """
-    requests = [{"driver": "cdi", "device_ids": list(devices)}] if devices else []
     return {
-        **({"device_requests": requests} if requests else {}),
+        **_device_requests(devices),
         "binds": {str(home): {"bind": HOME, "mode": "rw"}},
         "network_mode": plan.name,
         **_every(plan, choice),
     }
 
 
-def warm_host_config(plan: NetworkPlan, choice: Choice, slot: Path) -> dict[str, Any]:
+def warm_host_config(
+    plan: NetworkPlan, choice: Choice, slot: Path, devices: Sequence[str] = ()
+) -> dict[str, Any]:
     """Docker host settings of a container that waits, memory and CPU limits included.
 
     It has no home and no network yet: ``slot`` is the folder of its line to the Hub, ``plan`` the network that
-    it is connected to when somebody gets it.
+    it is connected to when somebody gets it. ``devices``: full CDI names of the accelerator that it waits with.
     """
     return {
+        **_device_requests(devices),
         "binds": {str(slot): {"bind": LINE_PLACE, "mode": "ro"}},
         "network_mode": "none",
         "mem_limit": choice.size.memory,
@@ -87,13 +94,22 @@ def warm_host_config(plan: NetworkPlan, choice: Choice, slot: Path) -> dict[str,
 
 
 def warm_labels(
-    instance: str, slot: str, plan: NetworkPlan, choice: Choice, version: str
+    instance: str,
+    slot: str,
+    plan: NetworkPlan,
+    choice: Choice,
+    version: str,
+    accelerator: str = "",
+    devices: Sequence[str] = (),
 ) -> dict[str, str]:
     """Labels of a container that waits in ``slot``, made from this ``version`` of its environment.
 
-    They stay when somebody gets it: whose it is then is said by its name alone.
+    They stay when somebody gets it: whose it is then is said by its name alone. ``accelerator``: the slot of
+    the accelerator that it waits with, by these ``devices``; which lease has it follows from whose it is.
     """
+    lent = {SLOTS_LABEL: accelerator, DEVICES_LABEL: " ".join(devices)} if accelerator else {}
     return {
+        **lent,
         INSTANCE_LABEL: instance,
         WARM_LABEL: slot,
         ENVIRONMENT_LABEL: choice.environment.name,
@@ -101,6 +117,11 @@ def warm_labels(
         SIZE_LABEL: choice.size.name,
         NETWORK_LABEL: str(plan.index),
     }
+
+
+def _device_requests(devices: Sequence[str]) -> dict[str, Any]:
+    requests = [{"driver": "cdi", "device_ids": list(devices)}]
+    return {"device_requests": requests} if devices else {}
 
 
 def _every(plan: NetworkPlan, choice: Choice) -> dict[str, Any]:

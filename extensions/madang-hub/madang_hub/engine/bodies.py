@@ -22,6 +22,7 @@ from madang_hub.engine.checks import (
     texts,
     whole,
 )
+from madang_hub.engine.devices import said
 from madang_hub.engine.rules import Rules
 from madang_hub.isolation import networks
 from madang_hub.user_container import DEVICES_LABEL, LEASE_LABEL, PERSON_LABEL, SLOTS_LABEL
@@ -145,17 +146,12 @@ def _labels(value: Any, rules: Rules) -> dict[str, str]:
 
 def _check_lease(labels: Mapping[str, str], host: Mapping[str, Any]) -> None:
     """Devices only by a lease, and said on the container: who holds what is read from labels."""
-    ids = [name for request in host.get("DeviceRequests", []) for name in request["DeviceIDs"]]
-    if not ids:
+    if not (requests := host.get("DeviceRequests")):
         need(not set(_OF_A_LEASE) & set(labels), "Labels name a lease, but no device is asked for")
         return
-    need(len(set(ids)) == len(ids), "HostConfig.DeviceRequests names a device twice")
+    said(labels, requests)
     for key in (LEASE_LABEL, SLOTS_LABEL):
         need(labels.get(key), f"Labels must hold {key} where devices are asked for")
-    need(
-        labels.get(DEVICES_LABEL) == " ".join(ids),
-        f"Labels must hold {DEVICES_LABEL} with the devices that are asked for",
-    )
 
 
 def _host_config(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
@@ -165,7 +161,7 @@ def _host_config(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
         "Binds": _binds(host.get("Binds"), rules),
     }
     if requests := host.get("DeviceRequests"):
-        out["DeviceRequests"] = _devices(requests, rules)
+        out["DeviceRequests"] = devices(requests, rules)
     return out
 
 
@@ -324,7 +320,12 @@ def _log_config(value: Any) -> dict[str, Any]:
     return {"Type": log["Type"], "Config": {"max-size": size, "max-file": files}}
 
 
-def _devices(value: Any, rules: Rules) -> list[dict[str, Any]]:
+def devices(value: Any, rules: Rules) -> list[dict[str, Any]]:
+    """Requests of CDI devices by their names, of those that ``rules`` let be handed out.
+
+    Raises:
+        Refused: they ask for anything else.
+    """
     where = "HostConfig.DeviceRequests"
     need(isinstance(value, list) and len(value) <= 8, f"{where} must be a list")
     found = []

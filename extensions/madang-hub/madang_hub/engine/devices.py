@@ -18,6 +18,7 @@ from madang_hub.accelerators.cdi import Part
 from madang_hub.accelerators.table import Row
 from madang_hub.engine.checks import Refused, need
 from madang_hub.user_container import DEVICES_LABEL
+from madang_hub.warm.names import WARM_LABEL
 
 
 def to_give(parts: Iterable[Part], rows: Mapping[str, Row]) -> dict[str, int]:
@@ -38,10 +39,41 @@ def to_give(parts: Iterable[Part], rows: Mapping[str, Row]) -> dict[str, int]:
     return found
 
 
+def said(labels: Mapping[str, str], requests: Sequence[Mapping[str, Any]]) -> None:
+    """Whether the devices of checked requests are each asked for once, and in the labels.
+
+    Raises:
+        Refused: they are not.
+    """
+    ids = [name for request in requests for name in request["DeviceIDs"]]
+    need(len(set(ids)) == len(ids), "HostConfig.DeviceRequests names a device twice")
+    need(
+        labels.get(DEVICES_LABEL) == " ".join(ids),
+        f"Labels must hold {DEVICES_LABEL} with the devices that are asked for",
+    )
+
+
 def devices_in(body: bytes) -> list[str]:
     """The devices that a checked body of ``containers/create`` asks for."""
     requests = json.loads(body)["HostConfig"].get("DeviceRequests", [])
     return [name for request in requests for name in request["DeviceIDs"]]
+
+
+def check_whole(body: bytes, given: Mapping[str, int]) -> None:
+    """Whether a checked body that asks for devices may have them: only a person's, where they are divided.
+
+    Args:
+        given: from :func:`to_give`.
+
+    Raises:
+        Refused: it is of a container that waits, and one of its devices is divided.
+    """
+    if WARM_LABEL in json.loads(body)["Labels"]:
+        for name in devices_in(body):
+            need(
+                given.get(name, 1) == 1,
+                f"the device {name} is divided, and no container waits with it",
+            )
 
 
 def check_free(wanted: Iterable[str], listing: Any, given: Mapping[str, int]) -> None:

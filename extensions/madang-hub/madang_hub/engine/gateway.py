@@ -32,7 +32,7 @@ from madang_hub.catalog import Catalog
 from madang_hub.engine import policy
 from madang_hub.engine.asking import CONNECT_TIMEOUT, Asking, EngineSaidError, described
 from madang_hub.engine.checks import MAX_BODY, Refused, need
-from madang_hub.engine.devices import check_free, devices_in, devices_to_give
+from madang_hub.engine.devices import check_free, check_whole, devices_in, devices_to_give
 from madang_hub.engine.homes import real_folders
 from madang_hub.engine.ours import is_ours, path_for, settled
 from madang_hub.engine.rules import Rules, rules_for
@@ -157,6 +157,7 @@ class Gateway:
                 return await self._rename(request, decision)
             wanted = devices_in(decision.body or b"") if decision.call == "create" else []
             if wanted:
+                check_whole(decision.body or b"", given)
                 async with self._handing_out:
                     there = await self._asking.with_devices(_version(decision.path))
                     check_free(wanted, there, given)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from madang_hub.catalog import Catalog
 from madang_hub.places import Places
 from madang_hub.settings import Settings
-from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT
+from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT, persons_prefix
 from madang_hub.warm import names
 
 
@@ -58,7 +58,7 @@ def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -
         homes=PurePosixPath(homes or places.homes),
         pool=settings.network,
         instance=settings.instance,
-        prefix=f"{settings.instance}-user-",
+        prefix=persons_prefix(settings.instance),
         warm=PurePosixPath(places.warm_slots),
         warm_prefix=names.prefix(settings.instance),
         bridge_prefix=settings.bridge_prefix,

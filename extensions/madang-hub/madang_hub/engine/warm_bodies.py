@@ -15,6 +15,7 @@ from madang_hub.engine.bodies import (
     CONFIG_UNSET,
     basis,
     create_container,
+    devices,
     limits,
     network_of,
 )
@@ -28,12 +29,15 @@ from madang_hub.engine.checks import (
     only,
     texts,
 )
+from madang_hub.engine.devices import said
 from madang_hub.engine.rules import Rules
 from madang_hub.isolation import networks
 from madang_hub.user_container import (
+    DEVICES_LABEL,
     ENVIRONMENT_LABEL,
     PERSON_LABEL,
     SIZE_LABEL,
+    SLOTS_LABEL,
     VERSION_LABEL,
     WAIT,
 )
@@ -49,6 +53,8 @@ LABELS = frozenset(
         SIZE_LABEL,
     }
 )
+OF_AN_ACCELERATOR = frozenset({SLOTS_LABEL, DEVICES_LABEL})
+"""Besides, of a container that waits with an accelerator. No lease has it yet."""
 _CONFIG = {
     "Image",
     "User",
@@ -92,13 +98,18 @@ def _waiting(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     only(value, "", _CONFIG, (CONFIG | CONFIG_UNSET) - _CONFIG)
     out = basis(value, rules)
     labels = out["Labels"]
-    need(set(labels) == LABELS, "Labels of a waiting container must be " + " ".join(sorted(LABELS)))
+    host = an_object(value.get("HostConfig"), "HostConfig")
+    lent = _lent(host, labels, rules)
+    expected = LABELS | OF_AN_ACCELERATOR if lent else LABELS
+    need(
+        set(labels) == expected,
+        f"Labels of this one that waits must be {' '.join(sorted(expected))}",
+    )
     need(SLOT.fullmatch(labels[WARM_LABEL]), f"the label {WARM_LABEL} must be 16 hex digits")
     own = out.get("Hostname") == labels[ENVIRONMENT_LABEL]
     need(own, "Hostname of a waiting container must be its environment")
     plan = planned(labels[networks.NETWORK_LABEL], rules)
     need(texts(value.get("Cmd"), "Cmd") == list(WAIT), f"Cmd of a waiting container must be {WAIT}")
-    host = an_object(value.get("HostConfig"), "HostConfig")
     where = "HostConfig."
     hosts = [f"{rules.hub_host}:{plan.gateway}"]
     bind = f"{_folder(rules)}/{labels[WARM_LABEL]}:{LINE_PLACE}:ro"
@@ -111,13 +122,24 @@ def _waiting(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     )
     need(host.get("Binds") == [bind], where + "Binds of a waiting container may only hold its slot")
     need(host.get("ExtraHosts") == hosts, where + f"ExtraHosts must be {hosts[0]}")
-    need(empty(host.get("DeviceRequests")), where + "DeviceRequests may not be set while it waits")
+    out["HostConfig"] |= lent
     out["HostConfig"] |= {
         "NetworkMode": "none",
         "Binds": [f"{bind},rprivate"],
         "ExtraHosts": hosts,
     }
     return out
+
+
+def _lent(host: Mapping[str, Any], labels: Mapping[str, str], rules: Rules) -> dict[str, Any]:
+    """The devices of one slot of an accelerator, said in the labels; nothing where none is asked for."""
+    if empty(host.get("DeviceRequests")):
+        return {}
+    requests = devices(host["DeviceRequests"], rules)
+    said(labels, requests)
+    slots = labels.get(SLOTS_LABEL, "").split()
+    need(len(slots) == 1, f"{SLOTS_LABEL} of one that waits with devices must be one slot")
+    return {"DeviceRequests": requests}
 
 
 def _folder(rules: Rules) -> str:

@@ -94,7 +94,7 @@ def looking(
 
     async def known() -> Collection[str] | None:
         # it answers only after it has read which servers there are
-        return names() if await _answers(f"http://127.0.0.1:{port}/hub/health") else None
+        return names() if await answers(f"http://127.0.0.1:{port}/hub/health") else None
 
     try:
         # the Hub reads its configuration inside its loop; tests and commands have none
@@ -104,7 +104,8 @@ def looking(
     _running.add(loop.create_task(Forgotten(networks, prefix, known).run()))
 
 
-async def _answers(url: str) -> bool:
+async def answers(url: str) -> bool:
+    """Whether ``url`` answers that all is well, within five seconds."""
     try:
         timeout = aiohttp.ClientTimeout(total=5)
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as reply:

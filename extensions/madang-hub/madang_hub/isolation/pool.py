@@ -69,6 +69,10 @@ class NetworkPool:
             self._given.add(index)
         return self.plan(index)
 
+    def give_back(self, plan: networks.NetworkPlan) -> None:
+        """What was taken is not needed; it was not made."""
+        self._forget(plan.index)
+
     async def make(self, plan: networks.NetworkPlan) -> None:
         """Make the network on the engine, unless it was kept there."""
 
@@ -143,6 +147,9 @@ class NetworkPool:
             name = self.plan(index).name
             with suppress(NotFound):
                 await self._call(lambda c: c.remove_network(name))
+        self._forget(index)
+
+    def _forget(self, index: int) -> None:
         if self._used is not None:
             self._used.discard(index)
         self._given.discard(index)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from madang_hub import lending
 from madang_hub.catalog import Catalog
+from madang_hub.isolation.forgotten import answers
 from madang_hub.isolation.pool import NetworkPool
+from madang_hub.lending import Vacancy
 from madang_hub.local import jupyter_config
 from madang_hub.people.classes import Classes
 from madang_hub.people.database import Database
-from madang_hub.places import ENVIRONMENTS, SERVER_MARK, Places
+from madang_hub.places import ENVIRONMENTS, SERVER_MARK, Places, read_secret
 from madang_hub.warm.containers import Containers
 from madang_hub.warm.outside import machine, meetings_of
 from madang_hub.warm.parents import WarmParents
@@ -51,7 +54,17 @@ def warm_servers(
 
     ``busy``: whether people's servers are being started just now; ``running``: who has one.
     """
-    settings = places.settings
+    settings, begun = places.settings, False
+
+    async def vacant() -> Sequence[Vacancy]:
+        nonlocal begun
+        # the broker asks the Hub who asks, and the Hub answers only when it has begun
+        begun = begun or await answers(f"http://127.0.0.1:{settings.hub_port}/hub/health")
+        if not begun:
+            return ()
+        token = read_secret(places.secrets, "spawner_token")
+        return await lending.vacant(places.accelerators_url, token)
+
     servers = WarmServers(
         catalog,
         networks,
@@ -62,6 +75,7 @@ def warm_servers(
             meetings_of(Classes(database, ZoneInfo(settings.timezone)), database, running),
             busy,
             machine,
+            vacant,
         ),
         settings.warm_base,
     )

@@ -6,27 +6,21 @@ import asyncio
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import docker
 import docker.utils
 from docker.errors import ImageNotFound, NotFound
 
-from madang_hub.catalog import Catalog, Choice
+from madang_hub.catalog import Catalog
 from madang_hub.isolation.networks import INSTANCE_LABEL, NetworkPlan, index_in
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.user_container import WAIT, hostname, warm_host_config, warm_labels
 from madang_hub.warm.names import WARM_LABEL, container_name, prefix
+from madang_hub.warm.server import Server
 
 THREADS = 8
 """A class claims at once; the engine does much of it side by side."""
-
-
-class HasContainer(Protocol):
-    """What learns the id of the container as soon as there is one, so that it can be removed."""
-
-    container: str
 
 
 class Containers:
@@ -49,14 +43,16 @@ class Containers:
         except (ImageNotFound, NotFound):
             return ""
 
-    async def create(
-        self, slot: str, choice: Choice, plan: NetworkPlan, folder: Path, owner: HasContainer
-    ) -> None:
-        """Make and start the container of ``slot``; it has no network.
+    async def create(self, server: Server) -> None:
+        """Make and start the container of ``server``; it has no network.
+
+        The server learns its id as soon as there is one, so that it can be removed.
 
         Raises:
             docker.errors.DockerException: it cannot be made.
         """
+        slot, order, plan = server.slot, server.order, server.plan
+        choice, release = order.choice, self._catalog.release
         image = self._catalog.reference_of(choice.environment)
 
         def made(client: docker.APIClient) -> None:
@@ -66,10 +62,14 @@ class Containers:
                 user="1000:1000",
                 hostname=hostname(choice.environment),
                 name=container_name(self._instance, slot),
-                labels=warm_labels(self._instance, slot, plan, choice, self._catalog.release),
-                host_config=client.create_host_config(**warm_host_config(plan, choice, folder)),
+                labels=warm_labels(
+                    self._instance, slot, plan, choice, release, order.accelerator, order.devices
+                ),
+                host_config=client.create_host_config(
+                    **warm_host_config(plan, choice, server.line.folder, order.devices)
+                ),
             )
-            owner.container = found["Id"]
+            server.container = found["Id"]
             client.start(found["Id"])
             # one that is in `none` can be in no other
             client.disconnect_container_from_network(found["Id"], "none")
@@ -88,15 +88,20 @@ class Containers:
             )
         )
 
-    async def clear(self, networks: NetworkPool, known: Collection[str]) -> None:
-        """Remove waiting containers whose slot nobody knows, as a Hub that ended leaves them."""
+    async def clear(self, networks: NetworkPool, known: Callable[[], Collection[str]]) -> None:
+        """Remove waiting containers whose slot nobody knows, as a Hub that ended leaves them.
+
+        ``known`` is asked before and after the engine: one may be claimed, and others begun, meanwhile.
+        """
+        before = {*known()}
         label = {"label": [f"{INSTANCE_LABEL}={self._instance}", WARM_LABEL]}
         found = await self._call(lambda client: client.containers(all=True, filters=label))
+        slots = before.union(known())
         start = prefix(self._instance)
         for row in found:
             names = [str(name).removeprefix("/") for name in row.get("Names") or ()]
             slot = row["Labels"][WARM_LABEL]
-            if slot in known or not any(name.startswith(start) for name in names):
+            if slot in slots or not any(name.startswith(start) for name in names):
                 continue
             with suppress(NotFound):
                 await networks.clear(row["Id"], index_in(row["Labels"]))

@@ -1,6 +1,7 @@
 """How many warm servers of each kind wait in server mode: the rule alone; ``servers.py`` keeps to it.
 
-*Kind*: environment, size and accelerator, as one word. Everything is told from outside, the time as well.
+*Kind*: environment, size and perhaps the slot of an accelerator, as one word (``kinds.py``). Everything is told
+from outside, the time as well.
 
 1. **Wanted** of a kind is the largest of its *base*, of what meetings that begin soon or began just now need
    (one for each person of the class that has no server yet), and of the *recent demand*: the most starts in any
@@ -24,13 +25,17 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class Kind:
-    """What one warm server of this kind takes: memory in bytes while it waits, cores while it is made."""
+    """What one warm server of this kind takes: memory in bytes while it waits, cores while it is made.
+
+    ``more``: whether any may be made; where not, those that wait may stay.
+    """
 
     base: int
     memory: int
     version: str
     most: int = 1_000
-    """More never wait: for an accelerator, the free slots."""
+    """More never wait: of a kind with the slot of an accelerator, one."""
+    more: bool = True
 
 
 @dataclass(frozen=True)
@@ -222,7 +227,7 @@ def _to_make(
     for kind in urgent:
         if have[kind]:
             have[kind] -= 1
-        elif len(made) < free and kinds[kind].memory <= room:
+        elif kinds[kind].more and len(made) < free and kinds[kind].memory <= room:
             room -= kinds[kind].memory
             made.append(kind)
     return tuple(made)

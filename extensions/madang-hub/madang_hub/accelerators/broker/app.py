@@ -29,6 +29,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (rf"{REQUEST}/extend", handlers.Extend),
     (rf"{REQUEST}/give-back", handlers.GiveBack),
     (r"api/devices/([^/]{1,255})", handlers.Devices),
+    (r"api/vacant", handlers.Vacant),
     (rf"api/class/{TEAM}", pages.ClassTables),
     (r"api/admin", pages.AdminTables),
     (r"api/slots", handlers.Slots),

@@ -8,8 +8,8 @@ devices of a lease that had ended before.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from madang_hub.accelerators.broker.engine import HOLDING
 from madang_hub.accelerators.leases import Lease, State
 from madang_hub.accelerators.reconcile import Container
+from madang_hub.homes import name_of
 from madang_hub.people.service.hub import Hub, HubAwayError, HubUser
-from madang_hub.user_container import LEASE_LABEL, PERSON_LABEL, SLOTS_LABEL
+from madang_hub.user_container import LEASE_LABEL, PERSON_LABEL, SLOTS_LABEL, persons_prefix
+from madang_hub.warm.names import WARM_LABEL
+from madang_hub.warm.names import prefix as waiting_prefix
 
 API = "/v1.41"
 """Of the engine; old enough for every engine that Madang runs on."""
@@ -37,7 +41,10 @@ class EngineAwayError(HubAwayError):
 
 @dataclass(frozen=True)
 class Found:
-    """A container with a lease's label, as the engine lists it. ``created`` in seconds since 1970."""
+    """A container with accelerators, as the engine lists it. ``created`` in seconds since 1970.
+
+    ``ahead``: it was made before anybody started it, and its labels name neither person nor lease.
+    """
 
     id: str
     person: str
@@ -45,10 +52,11 @@ class Found:
     slots: tuple[str, ...]
     created: int
     over: bool
+    ahead: bool = False
 
 
-def found_from(row: Mapping[str, Any]) -> Found:
-    """A row of the engine's listing.
+def found_from(row: Mapping[str, Any], instance: str) -> Found | None:
+    """A row of the engine's listing; None for a container that waits for somebody: it is nobody's use.
 
     Raises:
         EngineAwayError: it is none.
@@ -62,15 +70,30 @@ def found_from(row: Mapping[str, Any]) -> Found:
         and isinstance(created, int)
     ):
         raise EngineAwayError("the engine's listing cannot be read")
+    person, ahead = str(labels.get(PERSON_LABEL, "")), WARM_LABEL in labels
+    if ahead:
+        names = [str(name).removeprefix("/") for name in row.get("Names") or ()]
+        if any(name.startswith(waiting_prefix(instance)) for name in names):
+            return None
+        start = persons_prefix(instance)
+        theirs = [name.removeprefix(start) for name in names if name.startswith(start)]
+        person = name_of(theirs[0]) if theirs else ""
     return Found(
         id=identity,
-        person=str(labels.get(PERSON_LABEL, "")),
+        person=person,
         lease=str(labels.get(LEASE_LABEL, "")),
         slots=tuple(str(labels.get(SLOTS_LABEL, "")).split()),
         created=created,
         # one that was made and not started yet is about to hold its devices
         over=state in ("exited", "dead"),
+        ahead=ahead,
     )
+
+
+def lease_of(found: Found, leases: Iterable[Lease]) -> Lease | None:
+    """The lease of a container that was made ahead: its person's, if that has its slots."""
+    theirs = (x for x in leases if x.state in HOLDING and x.request.person == found.person)
+    return next((x for x in theirs if set(found.slots) <= set(x.slots)), None)
 
 
 def ended_at(inspected: Mapping[str, Any]) -> int:
@@ -95,31 +118,36 @@ def ended_at(inspected: Mapping[str, Any]) -> int:
 def is_servers(found: Found, user: HubUser | None) -> bool:
     """Whether the container is that of the server that the Hub knows now, so that the Hub is to end it.
 
-    One that was made before that server's start was left behind by an earlier one.
+    One that was made before that server's start was left behind by an earlier one, unless it was made ahead:
+    its name is that of this server alone.
     """
     server = user.server if user is not None else None
     if server is None:
         return False
+    if found.ahead:
+        return True
     return server.started is None or found.created >= int(server.started.timestamp())
 
 
 class EngineContainers:
-    """The containers with accelerators of this installation; ``gateway`` is the filtered engine's socket."""
+    """The containers with accelerators of ``instance``; ``gateway`` is the filtered engine's socket."""
 
-    def __init__(self, hub: Hub, gateway: Path) -> None:
-        self._hub = hub
+    def __init__(self, hub: Hub, gateway: Path, instance: str) -> None:
+        self._hub, self._instance = hub, instance
         self._gateway = gateway
         self._session: aiohttp.ClientSession | None = None
         self._known: dict[str, Found] = {}
 
     async def list(self, leases: Iterable[Lease]) -> list[Container]:
         """See :class:`.engine.Engine`. A start under way for a lease that is over counts as a container."""
+        leases = list(leases)
         starting = [await self._starting(x) for x in leases if x.state is State.ENDING]
-        label = json.dumps({"label": [LEASE_LABEL]})
+        label = json.dumps({"label": [SLOTS_LABEL]})
         rows = await self._ask("GET", "/containers/json", {"all": "true", "filters": label})
         if not isinstance(rows, list):
             raise EngineAwayError("the engine's listing cannot be read")
-        known = {found.id: found for found in map(found_from, rows)}
+        every = [found for row in rows if (found := found_from(row, self._instance))]
+        known = {found.id: found for one in every if (found := await self._settled(one, leases))}
         containers = [await self._container(found) for found in known.values()]
         self._known = known
         there = {found.lease for found in known.values() if not found.over}
@@ -131,6 +159,22 @@ class EngineContainers:
         if user is None or user.server is None or user.server.pending != "spawn":
             return None
         return Container(STARTING + user.name, lease.id, lease.slots)
+
+    async def _settled(self, found: Found, leases: Collection[Lease]) -> Found | None:
+        """The container with its lease; None for one whose start is not over.
+
+        A claim may fail after the container has its person's name, and then a new one is made for the same
+        lease: only what the start came to is its container.
+        """
+        if not found.ahead or (lease := lease_of(found, leases)) is None:
+            return found
+        if lease.state is State.ACTIVE and not lease.container:
+            user = await self._hub.user(found.person)
+            if user is not None and user.server is not None and user.server.pending == "spawn":
+                return None
+            if await self._ask("GET", f"/containers/{found.id}/json") is None:
+                return None
+        return replace(found, lease=lease.id)
 
     async def _container(self, found: Found) -> Container | None:
         ended = 0

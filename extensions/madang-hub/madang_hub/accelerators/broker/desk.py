@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from madang_hub.accelerators.broker.policy import HOUR, Limits
@@ -34,6 +34,7 @@ from madang_hub.accelerators.reconcile import Container, Do, Findings, reconcile
 from madang_hub.accelerators.reserving import Need, check, coming, following, horizon
 from madang_hub.accelerators.slots import Use
 from madang_hub.accelerators.store import Leases
+from madang_hub.accelerators.vacant import Vacancy, vacancies
 from madang_hub.people.timetable import Timetable
 from madang_hub.web.i18n import N_
 
@@ -220,6 +221,13 @@ class Desk:
         """The lease with whose slots a server of ``person`` may be started at ``now``."""
         mine = (x for x in self._open() if x.request.person == person)
         return next((x for x in mine if x.state is State.ACTIVE and now < x.ends), None)
+
+    def vacant(self) -> list[Vacancy] | None:
+        """The slots for which a server may wait; None while nobody says what runs."""
+        if not self.engine_answers:
+            return None
+        fleet = replace(self.fleet, drained=frozenset(self.leases.drained()))
+        return vacancies(fleet, self.leases.open_ones())
 
     # ---- the clock ------------------------------------------------------------------------
 

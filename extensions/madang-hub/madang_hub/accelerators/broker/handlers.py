@@ -247,14 +247,18 @@ class Extend(Asked):
         self.send(await self.model(lease))
 
 
-class Devices(Asked):
-    """``GET api/devices/<person>``: what the server of that person is to get, asked by what starts it."""
+class AskedByStarter(Asked):
+    """The program that starts servers asks."""
 
     async def admit(self, user: dict[str, Any]) -> None:
         if user.get("kind") != "service":
             raise Problem(403, FOR_SERVICES)
         if not self.hub_auth.check_scopes({DEVICES}, user):
             raise Problem(403, NO_RIGHT, scope=DEVICES)
+
+
+class Devices(AskedByStarter):
+    """``GET api/devices/<person>``: what the server of that person is to get, asked by what starts it."""
 
     async def get(self, person: str) -> None:
         desk = self.parts.desk
@@ -280,6 +284,16 @@ class Devices(Asked):
                 "ends": views.moment(lease.ends),
             }
         )
+
+
+class Vacant(AskedByStarter):
+    """``GET api/vacant``: the slots for which a server may be made ready before anybody starts one."""
+
+    async def get(self) -> None:
+        found = await self.parts.work(self.parts.desk.vacant)
+        if found is None:
+            raise HubAwayError("nobody says which servers run")
+        self.send({"slots": [views.vacancy_model(x) for x in found]})
 
 
 # ---- admins ---------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def assemble(places: Places, root: Path, catalog: Catalog, database: Database, h
     )
 
     folders = chosen(settings.accelerator_cdi)
-    containers = EngineContainers(hub, places.broker_socket)
+    containers = EngineContainers(hub, places.broker_socket, settings.instance)
     return Parts(
         settings=settings,
         directory=directory,

@@ -17,11 +17,26 @@ from madang_hub.accelerators.pools import Fleet, Pool, Reservation, pools_at, wa
 from madang_hub.accelerators.reserving import Need
 from madang_hub.accelerators.slots import Health, Slot, Use
 from madang_hub.accelerators.tables import Drained
+from madang_hub.accelerators.vacant import Vacancy
 
 
 def moment(seconds: int | None) -> str | None:
     """Seconds since 1970 as a text; None for 0, which is "not yet"."""
     return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
+
+
+def vacancy_model(vacancy: Vacancy) -> dict[str, Any]:
+    """A slot for which a server may wait. Where it is ``kept`` for somebody, that server is to be of this
+    environment and size, which are empty where nobody said so yet."""
+    slot, lease = vacancy.slot, vacancy.lease
+    return {
+        "slot": slot.id,
+        "kind": slot.kind,
+        "devices": list(slot.devices),
+        "kept": lease is not None,
+        "environment": lease.request.environment if lease else "",
+        "size": lease.request.size if lease else "",
+    }
 
 
 def free_model(
