@@ -69,6 +69,8 @@ class Stack:
         before = self.metric("madang_server_starts_total", how=how)
         person.start(**CHOICE)
         assert self.metric("madang_server_starts_total", how=how) == before + 1
+        if how == "cold":
+            wait_for(lambda: not self.ready(), "the pool to know that those are gone")
 
     def slots(self) -> set[str]:
         return {f.name for f in (self.deployment.data / "run" / "warm").iterdir()}

@@ -142,7 +142,8 @@ TRACKING_SCOPES: dict[str, str] = {
 
 SPAWNER_SCOPES: dict[str, str] = {
     broker.ACCESS: "reach the broker of accelerators",
-    broker.DEVICES: "ask which accelerators the server that is being started is to get; no person has this",
+    broker.DEVICES: "ask which accelerators the server that is being started is to get, and with which "
+    "one may wait; no person has this",
 }
 """Scopes of what starts servers, when it asks the broker."""
 

@@ -159,9 +159,9 @@ class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSetting
         bool,
         Field(
             description="Servers are made ready before anybody asks for one, so that they answer at once. In "
-            "server mode as many wait as the timetable and recent starts say, about 120 MiB of memory each; in "
-            "embedded mode one process per environment, from which servers are forked. See "
-            "[instant start](../explanation/instant-start.md)."
+            "server mode as many wait as the timetable and recent starts say, and one with each free "
+            "accelerator, about 120 MiB of memory each; in embedded mode one process per environment, from "
+            "which servers are forked. See [instant start](../explanation/instant-start.md)."
         ),
     ] = True
     warm_base: Annotated[
