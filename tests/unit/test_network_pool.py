@@ -10,7 +10,7 @@ from typing import Any, cast
 import docker
 import pytest
 from docker.errors import APIError, NotFound
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madang_hub.isolation.networks import PoolExhausted
@@ -195,6 +195,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)  # threads
 @given(steps)
 def test_whatever_comes_late_no_network_is_given_twice(moves: list[tuple[str, int]]) -> None:
     """``lose``: a start is given up without its container's id, which may ``appear`` at any time after that."""

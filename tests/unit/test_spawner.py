@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import docker
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import LocalProcessSpawner
 from requests import Response
@@ -24,6 +24,8 @@ from madang_hub.isolation.pool import NetworkPool
 from madang_hub.local import MadangLocalSpawner
 from madang_hub.options import StartRefused
 from madang_hub.spawner import MadangSpawner
+from madang_hub.warm.claimed import NotWarmError
+from madang_hub.warm.servers import WarmServers
 
 DEVICES = ("nvidia.com/gpu=1", "nvidia.com/gpu=2")
 LENT = lending.Lent("a" * 32, ("GPU-1", "GPU-2"), DEVICES, ("nvidia.com/gpu",))
@@ -130,6 +132,60 @@ async def test_the_devices_of_the_lease_and_its_labels(
     }
     assert refusal.reason == "accelerator"
     assert "give the accelerator back" in refusal.jupyterhub_message
+
+
+class Waiting(WarmServers):
+    """None waits, and what it is asked for is remembered in ``calls``."""
+
+    def __init__(self, calls: list[Any]) -> None:
+        self.calls = calls
+
+    async def claim(self, *told: Any) -> Any:
+        self.calls.append(("claim", told[-1]))
+        raise NotWarmError("none")
+
+    async def vacate(self, lent: lending.Lent) -> None:
+        self.calls.append(("vacate", lent))
+
+
+@pytest.mark.parametrize("lent", [LENT, NONE])
+async def test_nothing_that_waits_has_its_devices_when_a_container_is_made(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch, lent: lending.Lent
+) -> None:
+    calls: list[Any] = []
+    spawner.warm = Waiting(calls)
+    lends(monkeypatch, lent)
+
+    async def start(_: DockerSpawner) -> None:
+        calls.append("create")
+        raise APIError("enough")
+
+    monkeypatch.setattr(DockerSpawner, "start", start)
+    with pytest.raises(StartRefused):
+        await spawner.start()
+    await cast(Any, spawner._network)
+    assert calls == [("claim", lent), ("vacate", lent), "create"]
+
+
+async def test_where_it_cannot_be_taken_away_no_container_is_made(
+    spawner: Spawner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    spawner.warm = Waiting(calls)
+    lends(monkeypatch, LENT)
+
+    async def stuck(_: lending.Lent) -> None:
+        raise DockerException("what waited cannot be removed now")
+
+    async def start(_: DockerSpawner) -> None:
+        raise AssertionError("a container is made")
+
+    monkeypatch.setattr(spawner.warm, "vacate", stuck)
+    monkeypatch.setattr(DockerSpawner, "start", start)
+    with pytest.raises(StartRefused) as refusal:
+        await spawner.start()
+    assert refusal.value.reason
+    assert spawner.network_index == -1
 
 
 async def test_without_a_lease_there_is_neither(
