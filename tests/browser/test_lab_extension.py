@@ -115,7 +115,7 @@ def notice(person: Visitor, key: str) -> Locator:
     return person.notice(word(person, key))
 
 
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("language", ["ko", pytest.param("en", marks=pytest.mark.long)])
 def test_status_and_announcements(
     request: pytest.FixtureRequest,
     deployment: Deployment,
@@ -170,7 +170,7 @@ def test_status_and_announcements(
     person.stop()
 
 
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("language", ["ko", pytest.param("en", marks=pytest.mark.long)])
 def test_own_packages_are_pointed_out_once(
     root: Path, tmp_path: Path, deployment: Deployment, visit: Visit, language: Language
 ) -> None:

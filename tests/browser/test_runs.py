@@ -120,7 +120,7 @@ def log_lesson(hand: Notebook, language: Language) -> str:
     return better
 
 
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("language", ["ko", pytest.param("en", marks=pytest.mark.long)])
 def test_my_runs_in_jupyterlab(embedded_mode: Deployment, visit: Visit, language: Language) -> None:
     words = WORDS[language]
     person = visit(embedded_mode, f"panel-{language}", language)
@@ -250,7 +250,7 @@ def here(embedded_mode: Deployment) -> Iterator[Academy]:
         yield made
 
 
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("language", ["ko", pytest.param("en", marks=pytest.mark.long)])
 def test_a_classs_runs(
     embedded_mode: Deployment, here: Academy, visit: Visit, language: Language
 ) -> None:

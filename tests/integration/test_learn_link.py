@@ -68,7 +68,7 @@ def form_of(page: requests.Response, name: str) -> str:
     return urljoin(page.url, html.unescape(action))
 
 
-@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize("language", ["ko", pytest.param("en", marks=pytest.mark.long)])
 def test_from_a_link_over_sign_in_and_start_to_the_open_lesson(
     embedded_mode: Deployment, first: dict[str, Any], language: str
 ) -> None:
