@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import secrets
@@ -21,8 +20,8 @@ import requests
 
 from madang_dashboard.frames import PROTOCOL, Frame, read, split, written
 from madang_dashboard.gate import BASE_HEADER, KEY_HEADER
-from madang_hub.deploy import envs
-from madang_hub.places import env_of, tool_of
+from madang_hub.deploy.embedded import ensure_dashboard
+from madang_hub.places import bin_of
 from support.deployment import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,27 +30,9 @@ QUIET_S = 20.0
 
 
 def program() -> list[str]:
-    """The command of the runner, in an environment that is made of its lock.
-
-    It is made without compiling everything ahead: a test loads a part of it, and the image's build does all.
-    """
-    folder = env_of(ROOT, "dashboard-tests")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock, mark = ROOT / "locks" / "dashboard.txt", folder / ".madang-lock"
-    python = str(folder / "bin" / "python")
-    with (folder.parent / ".dashboard-tests.lock").open("w") as alone:
-        fcntl.flock(alone, fcntl.LOCK_EX)
-        wanted = envs.fingerprint(lock)
-        if not mark.is_file() or mark.read_text(encoding="ascii") != wanted:
-            uv = str(tool_of(ROOT, "uv"))
-            envs.run("Making the environment", [uv, "venv", "--quiet", "--clear", str(folder)])
-            into = ["--quiet", "--python", python, "--require-hashes", str(lock)]
-            envs.run("Installing", [uv, "pip", "sync", *into])
-            (packages,) = folder.glob("lib/python3*/site-packages")
-            member = ROOT / "extensions" / "madang-dashboard"
-            (packages / "madang_dashboard.pth").write_text(f"{member}\n", encoding="utf-8")
-            mark.write_text(wanted, encoding="ascii")
-    return [python, "-P", "-m", "madang_dashboard"]
+    """The command of the runner, in the environment that embedded mode has for it."""
+    ensure_dashboard(ROOT)
+    return [str(bin_of(ROOT, "dashboard") / "python"), "-P", "-m", "madang_dashboard"]
 
 
 def notebook(cells: list[str], more: Sequence[dict[str, Any]] = ()) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Literal
 
-from madang_hub.places import SERVER_MARK
+from madang_hub.places import APP_MARK, SERVER_MARK
 from madang_hub.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +83,7 @@ class Deployment:
     def __post_init__(self) -> None:
         self.port, self.hub_port, self.proxy_api_port = free_ports(3)
         self.tracking_port, self.people_port, self.accelerators_port = free_ports(3)
+        (self.dashboards_port,) = free_ports(1)
 
     @property
     def cdi(self) -> Path:
@@ -107,6 +108,7 @@ class Deployment:
             "MADANG_TRACKING_PORT": str(self.tracking_port),
             "MADANG_PEOPLE_PORT": str(self.people_port),
             "MADANG_ACCELERATORS_PORT": str(self.accelerators_port),
+            "MADANG_DASHBOARDS_PORT": str(self.dashboards_port),
             "MADANG_NETWORK": self.network,
             "MADANG_BRIDGE_PREFIX": self.bridge_prefix,
             "MADANG_ADMIN": self.admin,
@@ -165,7 +167,8 @@ class Deployment:
 
     def _end(self) -> None:
         """End all processes at once; in order (what `test_operation` proves) it takes 4 s of processor time."""
-        marks = [f"MADANG_DATA={self.data}\0", f"{SERVER_MARK}={self.data / 'homes'}\0"]
+        marks = [f"MADANG_DATA={self.data}\0"]
+        marks += [f"{mark}={self.data / 'homes'}\0" for mark in (SERVER_MARK, APP_MARK)]
 
         def none_left() -> bool:
             left = {pid for mark in marks for pid in with_environment(mark)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from madang_dashboard.desk import Desk
 from madang_dashboard.errors import KEPT, LONGEST, Troubles
 from madang_dashboard.framework import Route
 from madang_dashboard.limits import Bucket, Flow
+from madang_dashboard.lines import Lines
 from madang_dashboard.prepared import may_prepare
 from madang_dashboard.seats import FIRST_GUESS, MIB, seats
 from madang_dashboard.visits import FullError, GoneError, Patience, State, Visits, Why
@@ -246,3 +248,20 @@ def test_the_runner_closes_its_memory() -> None:
         check=True,
     )
     assert said.stdout.split() == ["1", "0"]
+
+
+def test_the_last_lines_of_the_log_name_no_visit() -> None:
+    lines = Lines()
+    log = logging.getLogger("test.lines")
+    log.addHandler(lines)
+    try:
+        log.error("500 GET /visit/abcDEF-_0123456789/?a=1 after\n%s", "x" * 1000)
+        for number in range(lines.kept.maxlen or 0):
+            log.error("line %d", number)
+        assert "line 0" in lines.kept[0]
+        assert len(lines.kept) == lines.kept.maxlen
+        log.error("500 GET /visit/abcDEF-_0123456789/?a=1 after\n%s", "x" * 1000)
+    finally:
+        log.removeHandler(lines)
+    assert lines.kept[-2].endswith("500 GET /visit/…/?a=1 after")
+    assert len(lines.kept[-1]) == 500

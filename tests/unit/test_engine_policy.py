@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
+import re
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 from typing import Any
@@ -538,6 +540,125 @@ def test_a_planned_network_passes() -> None:
 )
 def test_other_networks_are_refused(change: dict[str, Any]) -> None:
     assert not make_network({**network(), **change}).allow
+
+
+# ---- dashboards -----------------------------------------------------------------------------------
+
+APPS = dataclasses.replace(
+    RULES,
+    app_image="madang/dashboard:0.1.0",
+    snapshots=PurePosixPath("/srv/madang/dashboards/versions"),
+)
+SNAPSHOT = "/srv/madang/dashboards/versions/" + "0a" * 32 + "/files"
+CLOSED = "madang-u-100000001"
+APP_NAME = "name=madang-user-dashboards--app-a"
+
+
+def dashboard() -> dict[str, Any]:
+    """A body for a dashboard's container."""
+    body = server()
+    body["Image"] = APPS.app_image
+    body["Cmd"] = ["madang-dashboard"]
+    body["Volumes"] = None
+    body["Labels"]["madang.user"] = "dashboards"
+    body["NetworkingConfig"] = {
+        "EndpointsConfig": {CLOSED: {"IPAMConfig": {"IPv4Address": "10.213.0.10"}}}
+    }
+    body["HostConfig"] |= {
+        "NetworkMode": CLOSED,
+        "Binds": [f"{SNAPSHOT}:/srv/dashboard:ro"],
+        "ExtraHosts": None,
+        "Init": False,
+    }
+    return body
+
+
+def test_a_dashboard_passes_and_is_written_anew() -> None:
+    decision = create(dashboard(), APP_NAME, APPS)
+    assert decision.allow, decision.reason
+    sent = json.loads(decision.body or b"")
+    assert sent["HostConfig"]["Binds"] == [f"{SNAPSHOT}:/srv/dashboard:ro,rprivate"]
+    assert sent["HostConfig"]["Init"] is False
+    assert "ExtraHosts" not in sent["HostConfig"]
+    assert decide("GET", "/v1.45/images/madang/dashboard:0.1.0/json", "", b"", APPS).allow
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"NetworkMode": "madang-u-1"}, "leads nowhere"),
+        ({"ExtraHosts": ["hub.madang:10.213.0.9"]}, "ExtraHosts"),
+        ({"Binds": []}, "snapshot"),
+        ({"Binds": None}, "Binds"),
+        ({"Binds": [f"{SNAPSHOT}:/srv/dashboard:rw"]}, "ro"),
+        ({"Binds": [f"{SNAPSHOT}:/srv/dashboard"]}, "ro"),
+        ({"Binds": [f"{SNAPSHOT}:/home/madang:ro"]}, "ro"),
+        ({"Binds": [f"{SNAPSHOT}/../../x:/srv/dashboard:ro"]}, "snapshot"),
+        ({"Binds": [f"{SNAPSHOT[:-6]}:/srv/dashboard:ro"]}, "snapshot"),
+        ({"Binds": ["/srv/madang/secrets:/srv/dashboard:ro"]}, "snapshot"),
+        ({"Binds": [f"{SNAPSHOT}:/srv/dashboard:ro", "/srv/data:/data:ro"]}, "Binds"),
+        ({"Binds": ["/srv/madang/homes/alice:/home/madang:rw"]}, "snapshot"),
+        (
+            {"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=0"]}]},
+            "lease|DeviceRequests|Labels",
+        ),
+    ],
+)
+def test_a_dashboard_with_anything_more_is_refused(changes: dict[str, Any], reason: str) -> None:
+    body = dashboard()
+    body["HostConfig"] |= changes
+    found = create(body, APP_NAME, APPS)
+    assert not found.allow
+    assert re.search(reason, found.reason)
+
+
+def test_nothing_but_a_dashboard_is_in_a_closed_network_or_has_a_snapshot() -> None:
+    body = dashboard()
+    body["Image"] = "madang/lab:0.1.0"
+    assert not create(body, APP_NAME, APPS).allow
+    body["HostConfig"]["Binds"] = server()["HostConfig"]["Binds"]
+    assert "leads nowhere" in create(body, APP_NAME, APPS).reason
+    body = server()
+    body["HostConfig"]["Binds"] += [f"{SNAPSHOT}:/srv/dashboard:ro"]
+    assert not create(body, rules=APPS).allow
+
+
+def test_where_there_are_no_dashboards_none_is_made() -> None:
+    assert not create(dashboard(), APP_NAME, RULES).allow
+    nameless = dashboard()
+    nameless["Image"] = ""
+    assert not create(nameless, APP_NAME, RULES).allow
+
+
+def closed_network() -> dict[str, Any]:
+    return {
+        **network(),
+        "Name": CLOSED,
+        "Internal": True,
+        "Options": {"com.docker.network.bridge.name": "mdgd1"},
+        "Labels": {"madang.instance": "madang", "madang.network": "100000001"},
+    }
+
+
+def test_a_closed_network_is_made_closed() -> None:
+    decision = make_network(closed_network())
+    assert decision.allow, decision.reason
+    assert json.loads(decision.body or b"")["Internal"] is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Internal": False},
+        {"Internal": None},
+        {"Options": {"com.docker.network.bridge.name": "mdg1"}},
+        {"Name": "madang-u-1"},
+        {"Name": "madang-u-100000512"},
+    ],
+)
+def test_a_closed_network_is_made_in_no_other_way(change: dict[str, Any]) -> None:
+    assert not make_network({**closed_network(), **change}).allow
+    assert not make_network({**network(), "Internal": True}).allow
 
 
 # ---- ours or not ----------------------------------------------------------------------------------

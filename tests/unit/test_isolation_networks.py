@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from madang_hub.isolation import networks
 from madang_hub.isolation.networks import (
+    CLOSED_FROM,
     INTERFACE_NAME_MAX,
     PoolExhausted,
     capacity,
@@ -17,6 +18,7 @@ from madang_hub.isolation.networks import (
     index_of,
     next_free,
     plan,
+    slice_of,
 )
 
 POOL = IPv4Network("10.213.0.0/20")
@@ -50,6 +52,26 @@ def test_two_plans_share_nothing(pool: IPv4Network, data: st.DataObject) -> None
         assert not first.subnet.overlaps(second.subnet)
         assert first.name != second.name
         assert first.bridge != second.bridge
+
+
+@given(pools(), st.data())
+def test_a_closed_network_has_its_slice_and_nothing_else_of_an_open_one(
+    pool: IPv4Network, data: st.DataObject
+) -> None:
+    number = data.draw(st.integers(0, capacity(pool) - 1))
+    opened, closed = plan(pool, number), plan(pool, CLOSED_FROM + number)
+    assert (opened.closed, closed.closed) == (False, True)
+    assert closed.subnet == opened.subnet
+    assert closed.name != opened.name
+    assert index_of(closed.name) == closed.index
+    assert slice_of(closed.index) == slice_of(opened.index) == number
+    # the guard's rules for closed ones are for interfaces that begin so
+    assert closed.bridge.startswith("mdgd")
+    assert not opened.bridge.startswith("mdgd")
+    assert create_kwargs(closed)["internal"] is True
+    assert "internal" not in create_kwargs(opened)
+    with pytest.raises(ValueError, match="outside"):
+        plan(pool, CLOSED_FROM + capacity(pool))
 
 
 @given(st.sets(st.integers(0, 31)))

@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madang_hub.isolation.networks import PoolExhausted
+from madang_hub.isolation.networks import CLOSED_FROM, PoolExhausted
 from madang_hub.isolation.pool import NetworkPool
 
 
@@ -41,6 +41,9 @@ class Engine:
         if container not in self.containers_here:
             raise NotFound("no such container")
         self.containers_here.remove(container)
+
+    def create_network(self, name: str, internal: bool = False, **_: Any) -> None:
+        self.calls.append(f"{name} {'closed' if internal else 'open'}")
 
     def remove_network(self, name: str) -> None:
         self.calls.append(name)
@@ -246,3 +249,36 @@ def test_whatever_comes_late_no_network_is_given_twice(moves: list[tuple[str, in
         assert (pool._used or set()) == set(mine.values())
 
     asyncio.run(story())
+
+
+async def test_a_closed_network_takes_a_slice_and_gives_it_back(engine: Engine) -> None:
+    pool = NetworkPool(IPv4Network("10.0.0.0/28"), instance="m", prefix="mdt", kept=2)
+    pool._client = cast(docker.APIClient, engine)
+    closed = await pool.take(closed=True)
+    assert closed.closed
+    assert closed.index == CLOSED_FROM + 1
+    # both slices are taken now, whichever kind has them
+    with pytest.raises(PoolExhausted):
+        await pool.take()
+    await pool.make(closed)
+    # the one that was kept for people has the same addresses
+    assert engine.calls == ["m-u-1", f"{closed.name} closed"]
+    await pool.drop("", closed.index)
+    assert engine.calls[-1] == closed.name
+    assert (await pool.take()).index == 1
+
+
+async def test_closed_networks_are_found_after_a_restart() -> None:
+    class Restarted(Engine):
+        def containers(self, **_: Any) -> list[dict[str, Any]]:
+            return [{"Labels": {"madang.network": str(CLOSED_FROM)}}]
+
+        def networks(self, **_: Any) -> list[dict[str, Any]]:
+            return [{"Name": f"m-u-{CLOSED_FROM}"}, {"Name": f"m-u-{CLOSED_FROM + 1}"}]
+
+    found = Restarted()
+    pool = NetworkPool(IPv4Network("10.0.0.0/28"), instance="m", prefix="mdt", kept=2)
+    pool._client = cast(docker.APIClient, found)
+    assert (await pool.take()).index == 1
+    # the one that no container is in was a crash's
+    assert found.calls == [f"m-u-{CLOSED_FROM + 1}"]

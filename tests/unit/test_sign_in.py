@@ -14,8 +14,9 @@ from sqlalchemy.exc import OperationalError
 from support.accounts import with_one_password
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
+from madang_hub import permissions
 from madang_hub.people import passwords
-from madang_hub.people.accounts import Account, Accounts
+from madang_hub.people.accounts import Account, AccountError, Accounts
 from madang_hub.people.authenticator import LocalAuthenticator, NewPasswordNeeded, SignInRefused
 from madang_hub.people.directory import Directory, Person
 
@@ -199,8 +200,15 @@ async def test_the_directory_gives_groups_and_roles(
     renewed = await authenticator.refresh_user(SimpleNamespace(name="kim"))
     assert isinstance(renewed, dict)
     assert renewed["groups"] == ["mentor:class:a"]
-    assert [r["name"] for r in renewed["roles"]] == ["user", "mentor.class.a"]
-    assert [r["name"] for r in await authenticator.load_managed_roles()] == ["mentor.class.a"]
+    assert [r["name"] for r in renewed["roles"]] == [
+        "user",
+        permissions.DASHBOARD_AUTHOR_ROLE,
+        "mentor.class.a",
+    ]
+    assert [r["name"] for r in await authenticator.load_managed_roles()] == [
+        permissions.DASHBOARD_ACCOUNT_ROLE,
+        "mentor.class.a",
+    ]
 
 
 async def test_people_are_called_by_the_name_that_the_directory_has(
@@ -263,3 +271,14 @@ async def test_a_database_that_is_away_is_no_end_of_access(
         await authenticator.refresh_user(SimpleNamespace(name="kim"))
     with pytest.raises(OperationalError):
         await authenticator.authenticate(None, kim)
+
+
+async def test_nobody_is_the_account_of_apps(authenticator: LocalAuthenticator) -> None:
+    """Also where a person had its name before; the Hub may go on with it, as it starts apps in its name."""
+    authenticator.directory.save_people([Person("dashboards", admin=True)])
+    assert authenticator.model_of("dashboards") is None
+    with pytest.raises(SignInRefused):
+        await authenticator.admitted(None, "dashboards")
+    assert await authenticator.refresh_user(SimpleNamespace(name="dashboards")) is True
+    with pytest.raises(AccountError):
+        authenticator.accounts.add("dashboards")

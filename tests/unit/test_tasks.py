@@ -321,6 +321,13 @@ async def test_a_culler_that_was_restarted_goes_on_where_it_was(servers: Servers
     assert [(await ask(second, m, model()))[0] for m in range(56, 61)] == [False] * 4 + [True]
 
 
+async def test_dashboards_are_not_its_to_stop(servers: Servers) -> None:
+    arbiter = Arbiter(servers, LOG)
+    app = {**model("dashboards"), "name": "app-a", "full_name": "dashboards/app-a"}
+    assert not any([(await ask(arbiter, minutes, app))[0] for minutes in range(40, 90)])
+    assert not servers.begin_round(at(90)).rows
+
+
 async def test_what_cannot_be_decided_goes_on(
     servers: Servers, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

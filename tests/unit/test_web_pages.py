@@ -491,7 +491,7 @@ def test_the_switch_of_languages_keeps_the_address() -> None:
 def test_every_template_is_among_the_pages() -> None:
     rendered = {template for template, _facts in PAGES.values()}
     parts = {"page.html", "words.html", "picker.html", "error.html", "now.html"}
-    parts |= {"accelerators.html"}
+    parts |= {"accelerators.html", "shared_dashboards.html"}
     of_services = {"problem.html", "session.html"}
     assert {p.name for p in pages.TEMPLATES.iterdir()} == rendered | parts | of_services
 

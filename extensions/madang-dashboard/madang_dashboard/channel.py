@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -13,6 +14,10 @@ from madang_dashboard.gate import OfAVisit
 from madang_dashboard.limits import ANSWER, SOCKETS, WAITING
 from madang_dashboard.messages import RefusedError
 from madang_dashboard.visits import ENDED_CODE, State, Why
+
+_UNOPENED = re.compile(r"(?:No such comm: [0-9a-f-]{32,36}\s*)+")
+"""What a kernel writes at each visit: ipywidgets asks by a comm that it opens itself, which a visitor may not,
+and then another way. It is no error of the author's."""
 
 
 class SocketHandler(OfAVisit, VoilaKernelWebsocketHandler):
@@ -83,7 +88,7 @@ class SocketHandler(OfAVisit, VoilaKernelWebsocketHandler):
             self.desk.trouble("output", text, self.visit)
             return None
         shown = self.line.talk.shown(message)
-        if shown.trouble:
+        if shown.trouble and not _UNOPENED.fullmatch(shown.trouble):
             self.desk.trouble("callback" if shown.error else "output", shown.trouble, self.visit)
         if shown.message is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ class Desk:
         framework: what makes pages.
         patience: how long visits are kept.
         most: never more visits than this.
+        log: the last lines of the log, for the author.
         clock: seconds that only go forward.
     """
 
@@ -51,6 +52,7 @@ class Desk:
         framework: Framework,
         patience: Patience,
         most: int,
+        log: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.framework = framework
@@ -60,6 +62,7 @@ class Desk:
         self.prepared = 0
         """Kernels that are kept ready; each takes a seat."""
         self._most = most
+        self._log = log
         self._lines: dict[str, Line] = {}
         self._sizes: dict[str, int] = {}
         self._active = time.time()
@@ -163,4 +166,5 @@ class Desk:
             "memory_limit": process.memory_limit(),
             "last_activity": self._active,
             "errors": self.troubles.as_json(),
+            "log": list(self._log),
         }

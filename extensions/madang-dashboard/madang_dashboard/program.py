@@ -38,6 +38,7 @@ from tornado.netutil import bind_sockets
 from madang_dashboard import environment, process
 from madang_dashboard.desk import Desk
 from madang_dashboard.gate import Door, application, own_routes
+from madang_dashboard.lines import Lines
 from madang_dashboard.prepared import may_prepare
 from madang_dashboard.visits import Patience
 from madang_dashboard.voila_app import VoilaFramework
@@ -143,7 +144,9 @@ async def serve(key: str, settings: Settings) -> None:
     notebook = json.loads(settings.notebook.read_text(encoding="utf-8"))
     prepare = settings.prepare and may_prepare(notebook)
     framework = VoilaFramework(settings.root, settings.notebook, prepare)
-    desk = Desk(framework, settings.patience, settings.seats)
+    lines = Lines()
+    logging.getLogger().addHandler(lines)
+    desk = Desk(framework, settings.patience, settings.seats, lines.kept)
     tornado = {**await framework.start(desk), "tasks": Tasks()}
     inside = application(desk, [*own_routes(), *framework.routes()], tornado)
     server = HTTPServer(Door(key, inside), max_body_size=BODY, idle_connection_timeout=120)

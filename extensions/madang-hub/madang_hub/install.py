@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from jupyterhub.proxy import ConfigurableHTTPProxy
 
+from madang_hub.dashboards.gateway.assembly import spawner_part
+from madang_hub.dashboards.gateway.container_app import DashboardSpawner
 from madang_hub.isolation.forgotten import looking
 from madang_hub.isolation.pool import NetworkPool
 from madang_hub.options import options_from_form
@@ -22,6 +24,7 @@ from madang_hub.people.oidc import OidcAuthenticator
 from madang_hub.permissions import (
     ACCELERATORS_ON_BEHALF,
     CUSTOM_SCOPES,
+    DASHBOARDS_ON_BEHALF,
     PEOPLE_ON_BEHALF,
     SERVER_TOKEN_SCOPES,
     TRACKING_ON_BEHALF,
@@ -29,6 +32,7 @@ from madang_hub.permissions import (
 )
 from madang_hub.places import (
     ACCELERATOR_SERVICE,
+    DASHBOARD_SERVICE,
     ENVIRONMENTS,
     IDLE_SERVICE,
     PEOPLE_SERVICE,
@@ -62,7 +66,7 @@ def install(c: Any, places: Places, root: Path) -> None:
     _addresses(c, places)
     _database(c, places)
     _people(c, places)
-    _servers(c, places, shelf, database, root)
+    servers(c, places, shelf, database, root)
     _services(c, places, root)
     pages.install(c, places.settings, shelf)
 
@@ -146,7 +150,8 @@ def _provider(c: Any, places: Places, kind: discovery.Kind) -> None:
     c.ProviderAuthenticator.homes = str(places.homes)
 
 
-def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Path) -> None:
+def servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Path) -> None:
+    """What starts servers."""
     settings = places.settings
     # both hooks run before every start; a refusal by the second is logged without a traceback
     c.Spawner.apply_user_options = lambda spawner, options: None
@@ -165,10 +170,11 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
     c.UserServer.package_index = settings.package_index
     c.UserServer.accelerators_url = places.accelerators_url
     c.UserServer.accelerators_token = read_secret(places.secrets, "spawner_token")
+    spawner_part(c, places)
     if places.mode == "embedded":
-        from madang_hub.local import MadangLocalSpawner
+        from madang_hub.dashboards.gateway.local_app import DashboardLocalSpawner
 
-        c.JupyterHub.spawner_class = MadangLocalSpawner
+        c.JupyterHub.spawner_class = DashboardLocalSpawner
         c.MadangLocalSpawner.catalog = shelf.table
         c.MadangLocalSpawner.homes = str(places.homes)
         c.MadangLocalSpawner.environments = str(root / ENVIRONMENTS)
@@ -184,7 +190,7 @@ def _servers(c: Any, places: Places, shelf: Shelf, database: Database, root: Pat
 
             c.MadangLocalSpawner.warm = warm_parents(places, root, shelf.table)
         return
-    c.JupyterHub.spawner_class = MadangSpawner
+    c.JupyterHub.spawner_class = DashboardSpawner
     c.MadangSpawner.catalog = shelf.table
     c.MadangSpawner.shelf = shelf
     c.MadangSpawner.started_hook = noting_starts(Starts(database))
@@ -248,6 +254,7 @@ def _services(c: Any, places: Places, root: Path) -> None:
         },
         _people_service(places, root),
         _broker(places, root),
+        _dashboards(places, root),
         _idle_culler(places, root),
     ]
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
@@ -282,6 +289,25 @@ def _broker(places: Places, root: Path) -> dict[str, Any]:
     if places.mode == "embedded":
         service |= {
             "command": [sys.executable, "-m", "madang_hub.accelerators.broker"],
+            "cwd": str(places.hub),
+            "environment": _service_environment(places, root),
+        }
+    return service
+
+
+def _dashboards(places: Places, root: Path) -> dict[str, Any]:
+    """Gallery and gateway of dashboards: as the broker, a part of its own in server mode."""
+    service: dict[str, Any] = {
+        "name": DASHBOARD_SERVICE,
+        "url": places.dashboards_url,
+        "api_token": read_secret(places.secrets, "dashboards_token"),
+        "oauth_no_confirm": True,
+        "oauth_client_allowed_scopes": list(DASHBOARDS_ON_BEHALF),
+        "display": False,  # the pages' own links lead there
+    }
+    if places.mode == "embedded":
+        service |= {
+            "command": [sys.executable, "-m", "madang_hub.dashboards"],
             "cwd": str(places.hub),
             "environment": _service_environment(places, root),
         }

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from madang_hub.accelerators.broker import scopes as broker
+from madang_hub.dashboards.web import scopes as dashboards
+from madang_hub.people.accounts import DASHBOARD_ACCOUNT
 from madang_hub.people.roles import Rights, role_name
 from madang_hub.places import (
     ACCELERATOR_SERVICE,
+    DASHBOARD_SERVICE,
     IDLE_SERVICE,
     PEOPLE_SERVICE,
     SPAWNER_SERVICE,
@@ -27,6 +30,7 @@ USER_SCOPES: dict[str, str] = {
     f"access:services!service={PEOPLE_SERVICE}": "open the own page: who looks in, announcements, "
     "what the audit log says about oneself, what is in an environment; mentors and admins their pages",
     broker.ACCESS: "see which accelerators are free, come into line for one, give it back",
+    dashboards.ACCESS: "see the dashboards that are meant for the person, and use them",
 }
 """Scopes of every signed-in person; trainees and members have no others."""
 
@@ -73,6 +77,7 @@ CUSTOM_SCOPES: dict[str, dict[str, str]] = {
     # JupyterHub shows the description when a program asks for it (Korean: `web/foreign_texts.py`)
     TRACKING_ADMIN: {"description": "Read everybody's experiments on the tracking server."},
     **broker.CUSTOM_SCOPES,
+    **dashboards.CUSTOM_SCOPES,
 }
 """The value of JupyterHub's ``custom_scopes``."""
 
@@ -89,6 +94,24 @@ ACCELERATOR_ADMIN_SCOPES: dict[str, str] = {
 }
 """Scopes of the role ``accelerator-admin``, which every admin has as well."""
 
+DASHBOARD_ADMIN_ROLE = "dashboard-admin"
+
+DASHBOARD_ADMIN_SCOPES: dict[str, str] = {
+    dashboards.ADMIN: "see every published dashboard in the browser, take one off, hand it to somebody "
+    "else; not publish in another's name",
+}
+"""Scopes of the role ``dashboard-admin``, which every admin has as well."""
+
+DASHBOARD_AUTHOR_ROLE = "dashboard-author"
+
+DASHBOARD_AUTHOR_SCOPES: dict[str, str] = {
+    dashboards.PUBLISH: "publish a notebook as a dashboard, and look after the own ones",
+}
+"""Scopes of the role ``dashboard-author``, which mentors and admins have."""
+
+DASHBOARD_ACCOUNT_ROLE = "dashboard-apps"
+"""Role without a scope, of the account that apps belong to alone: JupyterHub makes the account for it."""
+
 # ---- programs -------------------------------------------------------------------------------
 
 SERVER_TOKEN_SCOPES: dict[str, str] = {
@@ -99,6 +122,8 @@ SERVER_TOKEN_SCOPES: dict[str, str] = {
     "time left, and asks for more time",
     broker.ACCESS: "JupyterLab shows the accelerator, when its time ends and whose turn it is, extends it and "
     "gives it back",
+    dashboards.ACCESS: "JupyterLab shows the own dashboards",
+    dashboards.PUBLISH: "JupyterLab publishes; only in servers of people who may publish",
 }
 """Scopes of the token inside a user server."""
 
@@ -153,6 +178,7 @@ SERVICE_SCOPES: dict[str, Mapping[str, str]] = {
     IDLE_SERVICE: IDLE_SCOPES,
     TRACKING_SERVICE: TRACKING_SCOPES,
     ACCELERATOR_SERVICE: broker.BROKER_SCOPES,
+    DASHBOARD_SERVICE: dashboards.SERVICE_SCOPES,
     SPAWNER_SERVICE: SPAWNER_SCOPES,
 }
 """Every service with a token of its own that may do something: its name and its scopes."""
@@ -167,18 +193,27 @@ ACCELERATORS_ON_BEHALF: dict[str, str] = {
 }
 """What a sign-in at the broker of accelerators brings along, for those who have it."""
 
+DASHBOARDS_ON_BEHALF: dict[str, str] = {
+    dashboards.PUBLISH: "tell an author who signs in with a browser",
+    dashboards.ADMIN: "tell an admin who signs in with a browser; nobody else has it to bring along",
+}
+"""What a sign-in at the dashboards service brings along, for those who have it."""
+
 ON_BEHALF_SCOPES: dict[str, Mapping[str, str]] = {
     PEOPLE_SERVICE: PEOPLE_ON_BEHALF,
     TRACKING_SERVICE: TRACKING_ON_BEHALF,
     ACCELERATOR_SERVICE: ACCELERATORS_ON_BEHALF,
+    DASHBOARD_SERVICE: DASHBOARDS_ON_BEHALF,
 }
 """Every service that acts for its visitors; the others only learn who comes."""
 
 HUB_ROLES: dict[str, str] = {
     "server": "JupyterHub makes it for servers' tokens; ours get the scopes above instead",
     "token": "JupyterHub makes it: a token that a person made can do what the person can",
+    DASHBOARD_ACCOUNT_ROLE: "of the account that running dashboards belong to, without a right: the Hub makes "
+    "the account for it",
 }
-"""Roles that JupyterHub always has and that nobody is given here."""
+"""Roles that JupyterHub has and that no person is given here."""
 
 
 def roles() -> list[dict[str, Any]]:
@@ -190,6 +225,11 @@ def roles() -> list[dict[str, Any]]:
             for service, scopes in SERVICE_SCOPES.items()
         ),
     ]
+
+
+def account_role() -> dict[str, Any]:
+    """The role :data:`DASHBOARD_ACCOUNT_ROLE`, with who has it."""
+    return {"name": DASHBOARD_ACCOUNT_ROLE, "scopes": [], "users": [DASHBOARD_ACCOUNT]}
 
 
 def mentor_role(team: str) -> dict[str, Any]:
@@ -208,4 +248,7 @@ def roles_of(rights: Rights) -> list[dict[str, Any]]:
         found.append({"name": "admin", "scopes": list(ADMIN_SCOPES)})
         found.append({"name": TRACKING_ADMIN_ROLE, "scopes": list(TRACKING_ADMIN_SCOPES)})
         found.append({"name": ACCELERATOR_ADMIN_ROLE, "scopes": list(ACCELERATOR_ADMIN_SCOPES)})
+        found.append({"name": DASHBOARD_ADMIN_ROLE, "scopes": list(DASHBOARD_ADMIN_SCOPES)})
+    if dashboards.publishes(rights.admin, rights.mentor_of):
+        found.append({"name": DASHBOARD_AUTHOR_ROLE, "scopes": list(DASHBOARD_AUTHOR_SCOPES)})
     return found + [mentor_role(team) for team in rights.mentor_of]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+# its name is a rule about accounts; it belongs to the places of dashboards as well
+from madang_hub.people.accounts import DASHBOARD_ACCOUNT as DASHBOARD_ACCOUNT
 from madang_hub.settings import Settings, SettingsError
 
 Mode = Literal["server", "embedded"]
@@ -27,11 +29,17 @@ PEOPLE_PREFIX = "/services/people/"
 IDLE_SERVICE = "idle-culler"
 ACCELERATOR_SERVICE = "accelerators"
 ACCELERATOR_PREFIX = "/services/accelerators/"
+DASHBOARD_SERVICE = "dashboards"
+DASHBOARD_PREFIX = "/services/dashboards/"
+APP_IMAGE = "dashboard"
+"""The image of the table that dashboards run in; it is no environment, so nobody is offered it."""
 SPAWNER_SERVICE = "spawner"
 """What starts servers: the Hub's own process, which asks the broker in this name."""
 
 SERVER_MARK = "MADANG_SERVER_OF"
 """Variable of every process of an embedded user server: the homes' folder of its installation."""
+APP_MARK = "MADANG_DASHBOARD_OF"
+"""The same of an embedded dashboard's runner, which keeps variables that begin like this one."""
 
 _MAKERS: Mapping[str, Callable[[], str]] = {
     "cookie_secret": lambda: secrets.token_hex(32),
@@ -45,6 +53,9 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "people_cookies": lambda: secrets.token_hex(32),
     "accelerators_token": lambda: secrets.token_hex(32),
     "accelerators_cookies": lambda: secrets.token_hex(32),
+    "dashboards_token": lambda: secrets.token_hex(32),
+    "dashboards_cookies": lambda: secrets.token_hex(32),
+    "dashboards_apps": lambda: secrets.token_hex(32),
     "spawner_token": lambda: secrets.token_hex(32),
     "database_hub": lambda: secrets.token_hex(24),
     "database_mlflow": lambda: secrets.token_hex(24),
@@ -78,6 +89,15 @@ class Places:
         """What is in each image (:mod:`madang_hub.shelf.publish`), and what is installed beside the present
         table; the Hub and the gateway only read it."""
         return self.settings.data / "environments"
+
+    @property
+    def dashboards(self) -> Path:
+        """What was published: immutable snapshots below ``versions``."""
+        return self.settings.data / "dashboards"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.dashboards / "versions"
 
     @property
     def tracking(self) -> Path:
@@ -148,6 +168,7 @@ class Places:
             self.environments,
             self.hub,
             self.tracking,
+            self.snapshots,
             self.secrets,
             self.run,
             self.log,
@@ -193,6 +214,10 @@ class Places:
     @property
     def accelerators_url(self) -> str:
         return f"http://127.0.0.1:{self.settings.accelerators_port}"
+
+    @property
+    def dashboards_url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.dashboards_port}"
 
     @property
     def bind(self) -> str:

@@ -19,6 +19,8 @@ HOME = "/home/madang"
 HUB_HOST = "hub.madang"
 """The host name under which a user container finds the proxy: its own network's gateway."""
 SERVER_PORT = 8888
+APP_PLACE = "/srv/dashboard"
+"""Where a dashboard's container has its snapshot."""
 PERSON_LABEL = "madang.user"
 ENVIRONMENT_LABEL = "madang.environment"
 VERSION_LABEL = "madang.version"
@@ -72,6 +74,22 @@ def host_config(
         "network_mode": plan.name,
         **_every(plan, choice),
     }
+
+
+def app_host_config(plan: NetworkPlan, choice: Choice, snapshot: Path) -> dict[str, Any]:
+    """Docker host settings of a dashboard's container beside its memory and CPU limits.
+
+    No home, no name for the proxy, a network that leads nowhere; and no init before the runner, which would
+    show the runner's key in its environment.
+    """
+    found = {
+        **_every(plan, choice),
+        "binds": {str(snapshot): {"bind": APP_PLACE, "mode": "ro"}},
+        "network_mode": plan.name,
+        "init": False,
+    }
+    del found["extra_hosts"]
+    return found
 
 
 def warm_host_config(

@@ -56,6 +56,20 @@ def allowed(actor: Actor, dashboard: Dashboard, now: int) -> frozenset[Do]:
     return found
 
 
+def looks_after(actor: Actor, dashboard: Dashboard, now: int) -> bool:
+    """Whether ``actor`` is told that there is this dashboard, beside whoever may visit it.
+
+    Its author and admins are, in every state. A mentor of its team is where there is something to do: it is
+    shown to others, or has stopped and can be taken over. Drafts, and what only its author sees, are nobody's
+    else.
+    """
+    may = allowed(actor, dashboard, now)
+    if actor.name == dashboard.owner or actor.admin:
+        return bool(may)
+    shown = dashboard.published and not dashboard.audience.private(now)
+    return Do.TAKE_OVER in may or (Do.UNPUBLISH in may and shown)
+
+
 def must(actor: Actor, do: Do, dashboard: Dashboard, now: int) -> None:
     """Whether ``actor`` may.
 

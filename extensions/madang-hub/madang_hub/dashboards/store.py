@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection
+from datetime import date
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from madang_hub.dashboards import archive
 from madang_hub.dashboards import versions as rules
 from madang_hub.dashboards.archive import Incoming
 from madang_hub.dashboards.audience import Visitor, may_see
-from madang_hub.dashboards.model import Actor, Check, Dashboard, Event, Policy, State
+from madang_hub.dashboards.model import Actor, Check, Dashboard, Event, Policy, State, Version
 from madang_hub.dashboards.refusals import ChangedError, MoveError, NotFoundError
 from madang_hub.dashboards.tables import (
     DASHBOARDS,
@@ -27,6 +28,7 @@ from madang_hub.dashboards.tables import (
     SPARE,
     TURNS,
     VERSIONS,
+    VISITS,
     event_of,
     insert,
     named,
@@ -193,7 +195,25 @@ class Dashboards:
         archive.clear(self.snapshots, now)
         return removed
 
+    def count_visit(self, slug: str, day: date) -> None:
+        """One visit more on ``day``; none where there is no such dashboard (any more)."""
+
+        def work(db: sa.Connection) -> None:
+            row = (VISITS.c.slug == slug) & (VISITS.c.day == day)
+            more = VISITS.update().where(row).values(visits=VISITS.c.visits + 1)
+            if not db.execute(more).rowcount and select(db, DASHBOARDS.c.slug == slug):
+                db.execute(VISITS.insert().values(slug=slug, day=day, visits=1))
+
+        self._turns.change(work)
+
     # ---- what there is --------------------------------------------------------------------
+
+    def visits(self, slug: str, since: date) -> dict[date, int]:
+        """How many visits began on each day from ``since`` on; days without one are left out."""
+        query = sa.select(VISITS.c.day, VISITS.c.visits).where(VISITS.c.slug == slug)
+        with self._database.transaction() as db:
+            rows = db.execute(query.where(VISITS.c.day >= since).order_by(VISITS.c.day)).all()
+        return {row.day: row.visits for row in rows}
 
     def find(self, slug: str) -> Dashboard | None:
         with self._database.transaction() as db:
@@ -215,6 +235,18 @@ class Dashboards:
         with self._database.transaction() as db:
             found = select(db, DASHBOARDS.c.state == State.PUBLISHED.value)
         return [d for d in found if may_see(d, visitor, now)]
+
+    def all(self) -> list[Dashboard]:
+        """Every one, whatever its state."""
+        with self._database.transaction() as db:
+            return select(db)
+
+    def checking(self) -> list[tuple[Dashboard, Version]]:
+        """The versions whose check runs or should run."""
+        waits = sa.select(VERSIONS.c.slug).where(VERSIONS.c.check == Check.CHECKING.value)
+        with self._database.transaction() as db:
+            found = select(db, DASHBOARDS.c.slug.in_(waits))
+        return [(d, v) for d in found for v in d.versions if v.check is Check.CHECKING]
 
     def owners(self) -> frozenset[str]:
         """Everybody who has a dashboard."""

@@ -73,6 +73,14 @@ SPARE = sa.Table(
     sa.Column("content", sa.String(64), primary_key=True),
     sa.Column("since", sa.BigInteger, nullable=False),
 )
+# how many visits began on which day; of nobody in particular
+VISITS = sa.Table(
+    "madang_dashboard_visits",
+    META,
+    sa.Column("slug", sa.ForeignKey("madang_dashboards.slug"), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("visits", sa.Integer, nullable=False),
+)
 
 _DASHBOARD = [f.name for f in fields(Dashboard) if f.name not in ("audience", "state", "versions")]
 _VERSION = [f.name for f in fields(Version) if f.name != "check"]
@@ -109,6 +117,7 @@ def save(db: sa.Connection, before: Dashboard, after: Dashboard) -> bool:
         return False
     if after.state is State.GONE:
         db.execute(VERSIONS.delete().where(VERSIONS.c.slug == before.slug))
+        db.execute(VISITS.delete().where(VISITS.c.slug == before.slug))
         db.execute(DASHBOARDS.delete().where(DASHBOARDS.c.slug == before.slug))
     else:
         _save_versions(db, before.slug, before.versions, after.versions)

@@ -94,6 +94,7 @@ def _ports(s: Subject) -> Finding:
         "MADANG_TRACKING_PORT": ("127.0.0.1", settings.tracking_port),
         "MADANG_PEOPLE_PORT": ("127.0.0.1", settings.people_port),
         "MADANG_ACCELERATORS_PORT": ("127.0.0.1", settings.accelerators_port),
+        "MADANG_DASHBOARDS_PORT": ("127.0.0.1", settings.dashboards_port),
     }
     listing = ", ".join(str(port) for _, port in wanted.values())
     if s.running:

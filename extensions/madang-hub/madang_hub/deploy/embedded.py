@@ -23,11 +23,15 @@ from madang_hub.deploy.waiting import wait_for
 from madang_hub.lessons import are_in
 from madang_hub.places import (
     ACCELERATOR_PREFIX,
+    APP_IMAGE,
+    APP_MARK,
+    DASHBOARD_PREFIX,
     PEOPLE_PREFIX,
     SERVER_MARK,
     Places,
     bin_of,
     ensure_secrets,
+    env_of,
     read_secret,
     sign_in_secret,
     storage_keys,
@@ -189,8 +193,17 @@ def ensure_environments(root: Path, catalog: Catalog) -> Path:
         envs.ensure_python(root, name, [catalog.images[name].locks[0]], member)
         lab_extension.ensure_in(root, name)
     lessons.ensure(root)
+    ensure_dashboard(root)
     envs.ensure_python(root, "mlflow", ["locks/mlflow.txt"], "extensions/madang-mlflow")
     return envs.ensure_proxy(root)
+
+
+def ensure_dashboard(root: Path) -> None:
+    """Build what dashboards run in, unless it is there."""
+    lock, member = "locks/dashboard.txt", "extensions/madang-dashboard"
+    with envs.alone(env_of(root, APP_IMAGE).parent / ".dashboard.lock"):
+        # a notebook uses a small part of it
+        envs.ensure_python(root, APP_IMAGE, [lock], member, compiled=False)
 
 
 def list_contents(places: Places, root: Path, catalog: Catalog) -> None:
@@ -298,6 +311,7 @@ def wait_ready(places: Places, seconds: float = 120) -> None:
         f"{base}/hub/health",
         f"{base}{PEOPLE_PREFIX}health",
         f"{base}{ACCELERATOR_PREFIX}health",
+        f"{base}{DASHBOARD_PREFIX}health",
         f"{places.tracking_url}/health",
     )
 
@@ -339,7 +353,7 @@ def end_left_over(places: Places, *, servers: bool) -> bool:
     data = f"MADANG_DATA={places.settings.data}\0".encode()
     marks: list[tuple[bytes, ...]] = [(data, b"MADANG_RUNS_AS=embedded\0")]
     if servers:
-        marks.append((f"{SERVER_MARK}={places.homes}\0".encode(),))
+        marks += [(f"{mark}={places.homes}\0".encode(),) for mark in (SERVER_MARK, APP_MARK)]
 
     def left() -> list[int]:
         found = []
@@ -378,15 +392,20 @@ def _stop_servers(places: Places) -> None:
     session = requests.Session()
     session.headers["Authorization"] = f"token {read_secret(places.secrets, 'operator_token')}"
 
-    def names() -> list[str]:
+    def running() -> list[str]:
+        """The addresses of the servers: people's own, and dashboards, which have names."""
         reply = session.get(f"{places.hub_api}/users?state=active", timeout=20)
         reply.raise_for_status()
-        return [user["name"] for user in reply.json() if user.get("servers")]
+        return [
+            f"{user['name']}/servers/{name}" if name else f"{user['name']}/server"
+            for user in reply.json()
+            for name in user.get("servers") or {}
+        ]
 
     try:
-        for name in names():
-            session.delete(f"{places.hub_api}/users/{name}/server", timeout=20)
-        wait_for(lambda: not names(), 60)
+        for server in running():
+            session.delete(f"{places.hub_api}/users/{server}", timeout=20)
+        wait_for(lambda: not running(), 60)
     except requests.RequestException as error:
         print(
             f"  the Hub does not answer ({error.__class__.__name__}); users' servers are ended without it"

@@ -58,8 +58,13 @@ def run(step: str, command: list[str], cwd: Path | None = None, **environ: str) 
         )
 
 
-def ensure_python(root: Path, name: str, locks: list[str], member: str | None = None) -> bool:
+def ensure_python(
+    root: Path, name: str, locks: list[str], member: str | None = None, *, compiled: bool = True
+) -> bool:
     """Make ``build/env/<name>`` from ``locks`` and, into it, the workspace ``member``; True if made anew.
+
+    Args:
+        compiled: whether all of it is compiled ahead, and not each module when it is first used.
 
     Raises:
         BuildError: a package cannot be had; the message holds the installer's last lines.
@@ -77,12 +82,13 @@ def ensure_python(root: Path, name: str, locks: list[str], member: str | None = 
     print(f"  building {name} (once; a few minutes) …", flush=True)
     run(f"Making the environment {name}", [uv, "venv", "--quiet", "--clear", str(folder)])
     into = ["--quiet", "--python", python]
+    ahead = ["--compile-bytecode"] if compiled else []
     requirements = [str(root / lock) for lock in locks]
     text = "".join((root / lock).read_text(encoding="utf-8") for lock in locks)
     wheels = site.wheels(text, os.environ, str(tool_of(root, "python")))
     run(
         f"Installing {', '.join(locks)}",
-        [uv, "pip", "sync", *into, "--compile-bytecode", "--require-hashes", *requirements],
+        [uv, "pip", "sync", *into, *ahead, "--require-hashes", *requirements],
         None,
         **({"UV_FIND_LINKS": str(wheels)} if wheels else {}),
     )

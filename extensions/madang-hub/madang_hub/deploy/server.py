@@ -23,7 +23,7 @@ from madang_hub.catalog import Catalog
 from madang_hub.deploy import accelerator_part
 from madang_hub.deploy.engine import EngineFacts, cdi_folders
 from madang_hub.deploy.waiting import wait_for
-from madang_hub.places import ACCELERATOR_PREFIX, PEOPLE_PREFIX, Places, tool_of
+from madang_hub.places import ACCELERATOR_PREFIX, DASHBOARD_PREFIX, PEOPLE_PREFIX, Places, tool_of
 from madang_hub.shelf import build as shelf
 from madang_hub.shelf import carried_site
 from madang_hub.shelf.installed import Installed
@@ -33,6 +33,8 @@ from madang_hub.warm import names
 
 SERVICE_UID = 990
 """The account of proxy, database and tracking server inside their images."""
+_SERVING = ("hub", "accelerators", "dashboards", "mlflow", "proxy")
+"""The parts whose logs say why the stack does not answer."""
 
 
 class ServerError(RuntimeError):
@@ -199,6 +201,7 @@ class Stack:
                     requests.get(f"{base}/hub/health", timeout=5).ok
                     and requests.get(f"{base}{PEOPLE_PREFIX}health", timeout=5).ok
                     and requests.get(f"{base}{ACCELERATOR_PREFIX}health", timeout=5).ok
+                    and requests.get(f"{base}{DASHBOARD_PREFIX}health", timeout=5).ok
                     and requests.get(f"{self.places.tracking_url}/health", timeout=5).ok
                 )
             except requests.RequestException:
@@ -208,7 +211,7 @@ class Stack:
             raise ServerError(
                 "The stack started but does not answer. 'docker compose ps' of it:\n"
                 + self.compose("ps", "--all")
-                + self.compose("logs", "--tail", "15", "hub", "accelerators", "mlflow", "proxy")
+                + self.compose("logs", "--tail", "15", *_SERVING)
             )
 
     def _require_bundled(self, bundle: Manifest) -> None:
@@ -327,6 +330,9 @@ def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: dat
         "tracking_cookies",
         "accelerators_token",
         "accelerators_cookies",
+        "dashboards_token",
+        "dashboards_cookies",
+        "dashboards_apps",
         "database_hub",
         "database_mlflow",
     ):
@@ -337,3 +343,7 @@ def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: dat
     for folder in private:
         os.chown(folder, SERVICE_UID, SERVICE_UID)
         folder.chmod(0o700)
+    # the filter of the engine, which has no right to more, looks into it
+    for folder in (places.dashboards, places.snapshots):
+        os.chown(folder, SERVICE_UID, SERVICE_UID)
+        folder.chmod(0o755)

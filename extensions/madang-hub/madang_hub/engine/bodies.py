@@ -1,7 +1,8 @@
-"""What a container or network of a user server may look like: bodies of the engine's create calls.
+"""What the container of a user server may look like: bodies of the engine's create call.
 
 Rules; no I/O. A body is checked key by key and written anew from what was checked (see ``policy.py``).
-Bodies about containers that wait for their person are in ``warm_bodies.py``.
+Bodies about containers that wait for their person are in ``warm_bodies.py``, about networks in
+``network_bodies.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from madang_hub.engine.checks import (
-    Refused,
     a_text,
     an_object,
     empty,
@@ -23,6 +23,7 @@ from madang_hub.engine.checks import (
     whole,
 )
 from madang_hub.engine.devices import said
+from madang_hub.engine.network_bodies import network_of
 from madang_hub.engine.rules import Rules
 from madang_hub.isolation import networks
 from madang_hub.user_container import DEVICES_LABEL, LEASE_LABEL, PERSON_LABEL, SLOTS_LABEL
@@ -31,6 +32,7 @@ SMALLEST_MEMORY = 6 * 2**20
 """Bytes; the engine takes no lower limit."""
 
 _OF_A_LEASE = (LEASE_LABEL, SLOTS_LABEL, DEVICES_LABEL)
+_CONTENT = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HOME_NAME = re.compile(r"[a-z0-9-]{1,255}", re.ASCII)
 
 
@@ -74,7 +76,8 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
         Refused: it is not a user server as ``rules`` describe it.
     """
     only(value, "", CONFIG, CONFIG_UNSET)
-    out = basis(value, rules)
+    out = basis(value, rules, apps=True)
+    app = bool(rules.app_image) and out["Image"] == rules.app_image
     need(out["Labels"].get(PERSON_LABEL), f"Labels must hold {PERSON_LABEL}")
     if value.get("Cmd") is not None:
         out["Cmd"] = texts(value["Cmd"], "Cmd")
@@ -87,10 +90,13 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
         need(ports in ({port: {}}, {port: None}), f"ExposedPorts may only be {port}")
         out["ExposedPorts"] = {port: {}}
     host = an_object(value.get("HostConfig"), "HostConfig")
-    out["HostConfig"] = _host_config(host, rules)
+    out["HostConfig"] = _host_config(host, rules, app)
     _check_lease(out["Labels"], out["HostConfig"])
     plan = network_of(out["HostConfig"]["NetworkMode"], rules)
-    if (hosts := host.get("ExtraHosts")) not in (None, []):
+    need(plan.closed == app, "a dashboard, and nothing else, is in a network that leads nowhere")
+    if app:
+        _check_app(host)
+    elif (hosts := host.get("ExtraHosts")) not in (None, []):
         expected_hosts = [f"{rules.hub_host}:{plan.gateway}"]
         need(hosts == expected_hosts, f"ExtraHosts may only be {expected_hosts[0]}")
         out["HostConfig"]["ExtraHosts"] = expected_hosts
@@ -106,14 +112,23 @@ def create_container(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     return out
 
 
-def basis(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
+def _check_app(host: Mapping[str, Any]) -> None:
+    """What a dashboard's container must not have, beside what no container has."""
+    need(empty(host.get("ExtraHosts")), "ExtraHosts of a dashboard may not be set")
+    need(empty(host.get("DeviceRequests")), "DeviceRequests of a dashboard may not be set")
+
+
+def basis(value: Mapping[str, Any], rules: Rules, *, apps: bool = False) -> dict[str, Any]:
     """What every container has beside its host settings: image, user, labels, host name.
+
+    ``apps``: whether it may be a dashboard's.
 
     Raises:
         Refused: one of them is not as ``rules`` say.
     """
     image = a_text(value.get("Image"), "Image")
-    need(image in rules.images, f"Image {show(image)} is not an image of the catalogue")
+    known = image in rules.images or (apps and bool(image) and image == rules.app_image)
+    need(known, f"Image {show(image)} is not an image of the catalogue")
     need(value.get("User") == rules.user, f"User must be {rules.user}")
     out: dict[str, Any] = {
         "Image": image,
@@ -154,11 +169,12 @@ def _check_lease(labels: Mapping[str, str], host: Mapping[str, Any]) -> None:
         need(labels.get(key), f"Labels must hold {key} where devices are asked for")
 
 
-def _host_config(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
+def _host_config(host: Mapping[str, Any], rules: Rules, app: bool) -> dict[str, Any]:
+    binds = host.get("Binds")
     out = {
         **limits(host, rules),
         "NetworkMode": network_of(host.get("NetworkMode"), rules).name,
-        "Binds": _binds(host.get("Binds"), rules),
+        "Binds": _snapshot(binds, rules) if app else _binds(binds, rules),
     }
     if requests := host.get("DeviceRequests"):
         out["DeviceRequests"] = devices(requests, rules)
@@ -214,16 +230,22 @@ def limits(host: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     return out
 
 
-def network_of(name: Any, rules: Rules) -> networks.NetworkPlan:
-    """The network of one user server, as it is planned.
-
-    Raises:
-        Refused: ``name`` is not that of one, or the pool has none of this index.
-    """
-    index = networks.index_of(name, instance=rules.instance) if isinstance(name, str) else None
-    if index is None or index >= networks.capacity(rules.pool):
-        raise Refused("NetworkMode must be a network of one user server")
-    return networks.plan(rules.pool, index, instance=rules.instance, prefix=rules.bridge_prefix)
+def _snapshot(value: Any, rules: Rules) -> list[str]:
+    """The one folder that a dashboard has."""
+    where = "HostConfig.Binds"
+    binds = texts(value, where, count=1)
+    need(len(binds) == 1 and rules.snapshots is not None, f"{where} must hold the snapshot")
+    source = binds[0].partition(":")[0]
+    parts = source.removeprefix(f"{rules.snapshots}/").split("/")
+    need(
+        source.startswith(f"{rules.snapshots}/")
+        and len(parts) == 2
+        and _CONTENT.fullmatch(parts[0])
+        and parts[1] == "files",
+        f"{where}: only a snapshot may be mounted at {rules.app_place}",
+    )
+    need(binds[0] == f"{source}:{rules.app_place}:ro", f"{where}: the snapshot must be mounted ro")
+    return [f"{binds[0]},rprivate"]
 
 
 def _binds(value: Any, rules: Rules) -> list[str]:
@@ -355,35 +377,3 @@ def _endpoints(value: Any, plan: networks.NetworkPlan) -> dict[str, Any]:
                 f"{where} may only hold the address {plan.address}",
             )
     return {"EndpointsConfig": {plan.name: settings}}
-
-
-# ---- networks/create -----------------------------------------------------------------------------
-
-
-def create_network(value: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
-    """The body of ``networks/create``: exactly one of our plans, or refused.
-
-    Raises:
-        Refused: it differs from the plan of the network that it names.
-    """
-    only(
-        value,
-        "",
-        ("Name", "Driver", "Options", "IPAM", "Labels", "CheckDuplicate"),
-        ("EnableIPv6", "Internal", "Attachable", "Ingress", "Scope", "ConfigOnly", "ConfigFrom"),
-    )
-    kwargs = networks.create_kwargs(network_of(value.get("Name"), rules))
-    expected = {
-        "Name": kwargs["name"],
-        "Driver": kwargs["driver"],
-        "Options": kwargs["options"],
-        "IPAM": kwargs["ipam"],
-        "Labels": kwargs["labels"],
-        "EnableIPv6": kwargs["enable_ipv6"],
-        "CheckDuplicate": True,
-    }
-    for key in ("Driver", "Options", "IPAM", "Labels"):
-        need(
-            value.get(key) == expected[key], f"{key} is not that of the network {expected['Name']}"
-        )
-    return expected

@@ -1,4 +1,4 @@
-"""Whether the folder that a container is to mount is really one: a home, or the slot of one that waits."""
+"""Whether the folder that a container is to mount is really one: a home, a waiting one's slot, a snapshot."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ def real_folders(body: Mapping[str, Any], rules: Rules) -> None:
     whats = {rules.homes: "home", rules.warm: "slot"}
     for bind in body["HostConfig"]["Binds"]:
         source = Path(bind.split(":")[0])
-        what = whats.get(PurePosixPath(source).parent)
-        if what is None:
-            continue
-        try:
-            mode = source.lstat().st_mode
-        except OSError as error:
-            raise Refused(f"the {what} cannot be looked at ({error.strerror})") from error
-        if not stat.S_ISDIR(mode):
-            raise Refused(f"the {what} is not a folder")
+        if PurePosixPath(source).parent.parent == rules.snapshots:
+            _real(source.parent, "snapshot")
+            _real(source, "snapshot")
+        elif what := whats.get(PurePosixPath(source).parent):
+            _real(source, what)
+
+
+def _real(source: Path, what: str) -> None:
+    try:
+        mode = source.lstat().st_mode
+    except OSError as error:
+        raise Refused(f"the {what} cannot be looked at ({error.strerror})") from error
+    if not stat.S_ISDIR(mode):
+        raise Refused(f"the {what} is not a folder")

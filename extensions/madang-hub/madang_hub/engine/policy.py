@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-from madang_hub.engine.bodies import create_network
 from madang_hub.engine.checks import (
     REF,
     Refused,
@@ -30,6 +29,7 @@ from madang_hub.engine.checks import (
     show,
     texts,
 )
+from madang_hub.engine.network_bodies import create_network
 from madang_hub.engine.rules import Rules
 from madang_hub.engine.warm_bodies import connect, create, disconnect, fits
 from madang_hub.isolation import networks
@@ -346,7 +346,8 @@ def _decide(
             f"the API version must be 1.{MIN_API} or later",
         )
     if (image := parts.get("image")) is not None:
-        need(image in rules.images, f"{show(image)} is not an image of the catalogue")
+        known = rules.images | {rules.app_image}
+        need(image in known, f"{show(image)} is not an image of the catalogue")
     subject = None
     if call.kind is not None:
         subject = Subject(call.kind, parts["ref"])

@@ -8,9 +8,15 @@ from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
 
 from madang_hub.catalog import Catalog
-from madang_hub.places import Places
+from madang_hub.places import APP_IMAGE, Places
 from madang_hub.settings import Settings
-from madang_hub.user_container import HOME, HUB_HOST, SERVER_PORT, persons_prefix
+from madang_hub.user_container import (
+    APP_PLACE,
+    HOME,
+    HUB_HOST,
+    SERVER_PORT,
+    persons_prefix,
+)
 from madang_hub.warm import names
 
 
@@ -21,7 +27,8 @@ class Rules:
     Memory and swap are in bytes, ``max_cpu`` is in cores, ``max_pids`` counts processes and
     threads. ``read_only_binds`` maps a place inside the container to the one folder that may be
     mounted there, read-only. ``devices`` are names of CDI devices that may be handed out. ``warm`` is the
-    folder of the slots of waiting containers; None: there are none.
+    folder of the slots of waiting containers; None: there are none. ``app_image`` is the image of dashboards
+    (empty: there are none), which show snapshots in the folder ``snapshots``, each at ``app_place``.
     """
 
     images: frozenset[str]
@@ -31,6 +38,9 @@ class Rules:
     prefix: str = "madang-user-"
     warm: PurePosixPath | None = None
     warm_prefix: str = names.prefix("madang")
+    app_image: str = ""
+    snapshots: PurePosixPath | None = None
+    app_place: str = APP_PLACE
     bridge_prefix: str = "mdg"
     user: str = "1000:1000"
     home: str = HOME
@@ -61,6 +71,8 @@ def rules_for(settings: Settings, catalog: Catalog, homes: Path | None = None) -
         prefix=persons_prefix(settings.instance),
         warm=PurePosixPath(places.warm_slots),
         warm_prefix=names.prefix(settings.instance),
+        app_image=catalog.reference(APP_IMAGE) if APP_IMAGE in catalog.images else "",
+        snapshots=PurePosixPath(places.snapshots),
         bridge_prefix=settings.bridge_prefix,
         max_memory=max(size.memory for size in sizes),
         max_cpu=max(size.cpu for size in sizes),

@@ -17,7 +17,6 @@ from madang_hub.engine.bodies import (
     create_container,
     devices,
     limits,
-    network_of,
 )
 from madang_hub.engine.checks import (
     Refused,
@@ -30,6 +29,7 @@ from madang_hub.engine.checks import (
     texts,
 )
 from madang_hub.engine.devices import said
+from madang_hub.engine.network_bodies import network_of
 from madang_hub.engine.rules import Rules
 from madang_hub.isolation import networks
 from madang_hub.user_container import (
@@ -154,7 +154,9 @@ def planned(index: str, rules: Rules) -> networks.NetworkPlan:
         Refused: the pool has none.
     """
     try:
-        return network_of(f"{rules.instance}-u-{index}", rules)
+        plan = network_of(f"{rules.instance}-u-{index}", rules)
+        need(not plan.closed, "it leads nowhere")
+        return plan
     except Refused as refusal:
         raise Refused(f"the label {networks.NETWORK_LABEL} must be a network's") from refusal
 

@@ -5,6 +5,9 @@ the slice's number is the *index* of a server. Name, bridge interface, gateway a
 server's network all follow from the index, so nothing about networks needs to be stored: the
 engine's own list says which indices are taken.
 
+A *closed* network leads nowhere: the machine reaches the server in it, the server nothing. Its index is its
+slice's number and :data:`CLOSED_FROM`; the guard tells it by the letter after the prefix of its bridge.
+
 Explicit slices are needed because an engine's default address pools hold about thirty networks.
 """
 
@@ -23,6 +26,11 @@ used."""
 INTERFACE_NAME_MAX = 15
 """What the kernel takes for the name of an interface (``IFNAMSIZ`` less the ending zero)."""
 
+CLOSED_FROM = 100_000_000
+"""Indices from here on are those of closed networks; no pool has so many slices."""
+CLOSED = "d"
+"""The letter before the number in the name of a closed network's bridge; ``images/guard/guard`` knows it."""
+
 INSTANCE_LABEL = "madang.instance"
 NETWORK_LABEL = "madang.network"
 
@@ -35,7 +43,8 @@ class PoolExhausted(RuntimeError):  # noqa: N818  # read as a state: the pool is
 class NetworkPlan:
     """Everything about the network of the server with this ``index``.
 
-    ``gateway`` is the host's end (the proxy answers there), ``address`` is the server's.
+    ``gateway`` is the host's end (the proxy answers there, but in a ``closed`` network), ``address`` is the
+    server's.
     """
 
     index: int
@@ -45,6 +54,7 @@ class NetworkPlan:
     gateway: IPv4Address
     address: IPv4Address
     labels: Mapping[str, str]
+    closed: bool = False
 
 
 def capacity(pool: IPv4Network) -> int:
@@ -54,6 +64,11 @@ def capacity(pool: IPv4Network) -> int:
     return int(2 ** (SLICE_PREFIX - pool.prefixlen))
 
 
+def slice_of(index: int) -> int:
+    """The number of the slice of the network with this ``index``."""
+    return index - CLOSED_FROM if index >= CLOSED_FROM else index
+
+
 def plan(
     pool: IPv4Network, index: int, *, instance: str = "madang", prefix: str = "mdg"
 ) -> NetworkPlan:
@@ -61,25 +76,26 @@ def plan(
 
     Args:
         pool: the range that networks are cut from.
-        index: 0 up to ``capacity(pool) - 1``.
+        index: 0 up to ``capacity(pool) - 1``, or the same from :data:`CLOSED_FROM` on.
         instance: name of the installation, the start of the network's name.
         prefix: start of the bridge interface's name; the guard's rules are for these interfaces.
 
     Raises:
         ValueError: ``index`` is not in the pool, or the interface's name would be too long.
     """
-    if not 0 <= index < capacity(pool):
+    number, closed = slice_of(index), index >= CLOSED_FROM
+    if not 0 <= number < capacity(pool):
         raise ValueError(
             f"network {index} is outside of {pool}, which holds 0 to {capacity(pool) - 1}; "
             "set MADANG_NETWORK to a larger range"
         )
-    bridge = f"{prefix}{index}"
+    bridge = f"{prefix}{CLOSED if closed else ''}{number}"
     if len(bridge) > INTERFACE_NAME_MAX:
         raise ValueError(
             f"the interface name {bridge} is longer than {INTERFACE_NAME_MAX} characters; "
             "set MADANG_BRIDGE_PREFIX to a shorter one"
         )
-    start = int(pool.network_address) + index * 2 ** (32 - SLICE_PREFIX)
+    start = int(pool.network_address) + number * 2 ** (32 - SLICE_PREFIX)
     subnet = IPv4Network((start, SLICE_PREFIX))
     return NetworkPlan(
         index=index,
@@ -89,11 +105,12 @@ def plan(
         gateway=subnet[1],
         address=subnet[2],
         labels={INSTANCE_LABEL: instance, NETWORK_LABEL: str(index)},
+        closed=closed,
     )
 
 
 def next_free(used: Set[int], pool: IPv4Network) -> int:
-    """The lowest index that is not in ``used``.
+    """The lowest slice that is not in ``used``.
 
     Raises:
         PoolExhausted: there is none.
@@ -124,7 +141,8 @@ def is_as_planned(inspected: Mapping[str, Any], plan: NetworkPlan) -> bool:
     been another before a change of the settings)."""
     ranges = (inspected.get("IPAM") or {}).get("Config") or []
     bridge = (inspected.get("Options") or {}).get("com.docker.network.bridge.name")
-    return bridge == plan.bridge and [(r.get("Subnet"), r.get("Gateway")) for r in ranges] == [
+    same = bridge == plan.bridge and bool(inspected.get("Internal")) == plan.closed
+    return same and [(r.get("Subnet"), r.get("Gateway")) for r in ranges] == [
         (str(plan.subnet), str(plan.gateway))
     ]
 
@@ -134,13 +152,15 @@ def create_kwargs(plan: NetworkPlan) -> dict[str, Any]:
 
     The network has no IPv6. It is not ``internal``: people install packages from the internet; what
     they must not reach is closed by the guard, which an internal network would not do (the host's
-    own ports stay reachable from those).
+    own ports stay reachable from those). A closed one is both: nothing routes out of it, the engine looks up no
+    names for it, and the guard closes the machine's ports.
     """
     return {
         "name": plan.name,
         "driver": "bridge",
         "check_duplicate": True,
         "enable_ipv6": False,
+        **({"internal": True} if plan.closed else {}),
         "labels": dict(plan.labels),
         "options": {"com.docker.network.bridge.name": plan.bridge},
         "ipam": {

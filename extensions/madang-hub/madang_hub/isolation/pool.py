@@ -26,7 +26,7 @@ REMEMBERED = 1000
 
 
 class NetworkPool:
-    """Which networks of ``pool`` are in use, as this process knows it; the engine is asked once.
+    """Which slices of ``pool`` are in use, as this process knows it; the engine is asked once.
 
     The first ``kept`` networks stay on the engine when their server has gone, for the next one: making
     one costs the engine about a dozen firewall commands, in the very minute in which a class starts.
@@ -41,7 +41,7 @@ class NetworkPool:
         self._client: docker.APIClient | None = None
         self._used: set[int] | None = None
         self._given: set[int] = set()
-        """Those of ``_used`` that somebody of this process has."""
+        """Those of ``_used`` that somebody of this process has. Both hold numbers of slices."""
         self._lock = asyncio.Lock()
         self._gone: deque[str] = deque(maxlen=REMEMBERED)
         self._dropping: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -54,8 +54,11 @@ class NetworkPool:
         """The network with this ``index``."""
         return networks.plan(self.range, index, instance=self._instance, prefix=self._prefix)
 
-    async def take(self) -> networks.NetworkPlan:
+    async def take(self, *, closed: bool = False) -> networks.NetworkPlan:
         """A free network's plan, which nobody else gets until :meth:`drop`; it may not be made yet.
+
+        Args:
+            closed: whether it is to lead nowhere.
 
         Raises:
             networks.PoolExhausted: all are in use.
@@ -64,10 +67,10 @@ class NetworkPool:
         async with self._lock:
             if self._used is None:
                 self._used = await self._in_use()
-            index = networks.next_free(self._used, self.range)
-            self._used.add(index)
-            self._given.add(index)
-        return self.plan(index)
+            number = networks.next_free(self._used, self.range)
+            self._used.add(number)
+            self._given.add(number)
+        return self.plan(number + networks.CLOSED_FROM if closed else number)
 
     def give_back(self, plan: networks.NetworkPlan) -> None:
         """What was taken is not needed; it was not made."""
@@ -77,7 +80,11 @@ class NetworkPool:
         """Make the network on the engine, unless it was kept there."""
 
         def made(client: docker.APIClient) -> None:
-            if plan.index < self._kept:
+            if plan.closed and (number := networks.slice_of(plan.index)) < self._kept:
+                # the one that was kept for people has the same addresses
+                with suppress(NotFound):
+                    client.remove_network(self.plan(number).name)
+            elif plan.index < self._kept:
                 with suppress(NotFound):
                     if networks.is_as_planned(client.inspect_network(plan.name), plan):
                         return
@@ -119,7 +126,9 @@ class NetworkPool:
             nobodys = await self._set_aside(index)
             others = [c for c in await self.containers() if c["Id"] != container]
             await self._remove(container)
-            if nobodys and all(networks.index_in(c["Labels"]) != index for c in others):
+            number = networks.slice_of(index)
+            theirs = (networks.slice_of(networks.index_in(c["Labels"])) for c in others)
+            if nobodys and number not in theirs:
                 await self._free(index)
                 self.removed(container)
 
@@ -132,9 +141,10 @@ class NetworkPool:
         async with self._lock:
             if self._used is None:
                 self._used = await self._in_use()
-            if index < 0 or index in self._given:
+            number = networks.slice_of(index)
+            if index < 0 or number in self._given:
                 return False
-            self._used.add(index)
+            self._used.add(number)
         return True
 
     async def _remove(self, container: str) -> None:
@@ -150,9 +160,10 @@ class NetworkPool:
         self._forget(index)
 
     def _forget(self, index: int) -> None:
+        number = networks.slice_of(index)
         if self._used is not None:
-            self._used.discard(index)
-        self._given.discard(index)
+            self._used.discard(number)
+        self._given.discard(number)
 
     def removed(self, container: str) -> None:
         """Remember that this container is gone: a later :meth:`drop` does not free its network again."""
@@ -175,14 +186,15 @@ class NetworkPool:
         label = {"label": f"{networks.INSTANCE_LABEL}={self._instance}"}
         containers = await self.containers()
         labels = (c["Labels"].get(networks.NETWORK_LABEL) for c in containers)
-        used = {int(index) for index in labels if index}
+        used = {networks.slice_of(int(index)) for index in labels if index}
         found = await self._call(lambda client: client.networks(filters=label))
         for name in (str(network["Name"]) for network in found):
             index = networks.index_of(name, instance=self._instance)
-            if index is None or index in used or index < self._kept:
+            number = -1 if index is None else networks.slice_of(index)
+            if index is None or number in used or index < self._kept:
                 continue
             if not await self._removed(name):
-                used.add(index)
+                used.add(number)
         return used
 
     async def _removed(self, name: str) -> bool:

@@ -17,6 +17,9 @@ import sqlalchemy as sa
 from madang_hub.people import passwords
 from madang_hub.people.database import META, Database, Moment
 
+DASHBOARD_ACCOUNT = "dashboards"
+"""Account of the Hub that running dashboards belong to: nobody signs in with it, no person has its name."""
+
 TABLE = "madang_accounts"
 _accounts = sa.Table(
     TABLE,
@@ -68,7 +71,8 @@ class Accounts:
         if unusable(name):
             raise AccountError(
                 f"{name!r} cannot be a user name: use lower-case letters, digits, '.', '_' and '-', "
-                "starting with a letter or digit, at most 60 characters."
+                "starting with a letter or digit, at most 60 characters; "
+                f"{DASHBOARD_ACCOUNT!r} is Madang's own."
             )
         password = passwords.one_time()
         values = _fresh(password, one_time=True)
@@ -149,4 +153,6 @@ def _fresh(password: str, *, one_time: bool) -> dict[str, object]:
 def unusable(name: str) -> bool:
     """Whether ``name`` may not name a person (it becomes part of folder names, URLs and labels)."""
     allowed = set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+    if name == DASHBOARD_ACCOUNT:
+        return True
     return not (0 < len(name) <= 60 and set(name) <= allowed and name[0].isalnum())

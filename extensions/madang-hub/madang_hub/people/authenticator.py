@@ -23,13 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 from traitlets import Integer, List, Unicode
 
-from madang_hub.people.accounts import Account, Accounts
+from madang_hub.people.accounts import DASHBOARD_ACCOUNT, Account, Accounts
 from madang_hub.people.audit import Audit
 from madang_hub.people.database import Database
 from madang_hub.people.directory import Directory, DirectoryError, Person
 from madang_hub.people.passwords import Guesses, Spray, sender, weakness
 from madang_hub.people.roles import mentored, rights
-from madang_hub.permissions import mentor_role, roles_of
+from madang_hub.permissions import account_role, mentor_role, roles_of
 from madang_hub.web.i18n import gettext_for, language_of_handler
 
 T = TypeVar("T")
@@ -109,6 +109,9 @@ class DirectoryAuthenticator(Authenticator):
 
     def model_of(self, name: str) -> dict[str, Any] | None:
         """What ``name`` may do now as parts of an auth model, None without access; blocks."""
+        if name == DASHBOARD_ACCOUNT:
+            # nobody signs in as what apps belong to, also where a person had this name before
+            return None
         person = self.known(name)
         if person is None:
             return None
@@ -151,13 +154,22 @@ class DirectoryAuthenticator(Authenticator):
         return found
 
     async def refresh_user(self, user: Any, handler: Any = None) -> dict[str, Any] | bool:
-        """Read the directory again: new groups and roles, or False, which ends sessions and tokens."""
+        """Read the directory again: new groups and roles, or False, which ends sessions and tokens.
+
+        The account of running apps is no person: the Hub asks about it before each of their starts.
+        """
+        if user.name == DASHBOARD_ACCOUNT:
+            return True
         return await self.refreshed(user.name) or no_access(handler)
 
     async def load_managed_roles(self) -> list[dict[str, Any]]:
-        """The mentors' roles that exist; JupyterHub drops others at its start, with a class's end."""
+        """The mentors' roles that exist; JupyterHub drops others at its start, with a class's end.
+
+        And the role by which the account of running apps is there: where an authenticator manages roles,
+        JupyterHub takes people in roles from it alone.
+        """
         teams = mentored(await self.in_thread(self.directory.memberships))
-        return [mentor_role(team) for team in teams]
+        return [account_role(), *(mentor_role(team) for team in teams)]
 
 
 class LocalAuthenticator(DirectoryAuthenticator):

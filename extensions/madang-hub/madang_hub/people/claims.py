@@ -28,7 +28,18 @@ MOST_GROUPS = 2000
 RESERVED = frozenset(
     ("admin", "administrator", "anonymous", "api", "everyone", "hub", "jupyterhub", "madang", "me")
 ) | frozenset(
-    ("mlflow", "nobody", "operator", "root", "service", "services", "system", "user", "users")
+    (
+        "dashboards",
+        "mlflow",
+        "nobody",
+        "operator",
+        "root",
+        "service",
+        "services",
+        "system",
+        "user",
+        "users",
+    )
 )
 """Names that nobody gets by a provider's wish: they would look like somebody in charge, or like a part."""
 

@@ -21,6 +21,7 @@ from jupyterhub_idle_culler import IdleCuller
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.ioloop import IOLoop, PeriodicCallback
 
+from madang_hub.people.accounts import DASHBOARD_ACCOUNT
 from madang_hub.people.database import Database
 from madang_hub.people.idle import Running
 from madang_hub.people.rounds import Round, ServerKey
@@ -82,6 +83,9 @@ class Arbiter:
             key, run = server_key(server), running(server)
         except ValueError as error:
             self._log.error("Not looked at: %s", error)
+            return False
+        if key.person == DASHBOARD_ACCOUNT:
+            # no person's time is spent: a dashboard is stopped by its gateway, after the last visitor
             return False
         # upstream reads the clock once a round, and ``inactive`` is that time less the last use
         now = run.active + inactive

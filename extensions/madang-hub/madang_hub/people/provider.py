@@ -24,6 +24,7 @@ from tornado.httputil import url_concat
 from traitlets import Bool, Enum, Unicode
 
 from madang_hub.people import discovery, id_tokens
+from madang_hub.people.accounts import DASHBOARD_ACCOUNT
 from madang_hub.people.arrivals import Arrivals, NotAdmittedError
 from madang_hub.people.authenticator import (
     DirectoryAuthenticator,
@@ -230,6 +231,8 @@ class ProviderAuthenticator(DirectoryAuthenticator):
 
         Where the provider does not answer, what the directory says stays good for a day.
         """
+        if user.name == DASHBOARD_ACCOUNT:  # see DirectoryAuthenticator.refresh_user
+            return True
         model = await self.refreshed(user.name)
         if model is None:
             return no_access(handler)

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from madang_hub.settings.accelerators import AcceleratorSettings
+from madang_hub.settings.dashboards import DashboardSettings
 from madang_hub.settings.ends import EndSettings
 from madang_hub.settings.file import SettingsError, read_env_file
 from madang_hub.settings.sign_in import SignInSettings
@@ -29,6 +30,7 @@ GROUPS: tuple[type[Group], ...] = (
     SignInSettings,
     EndSettings,
     AcceleratorSettings,
+    DashboardSettings,
 )
 """The settings that have a module of their own; all others are in :class:`Settings`."""
 
@@ -40,7 +42,9 @@ def default_data() -> Path:
     return Path.home() / ".local" / "share" / "madang"
 
 
-class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSettings):
+class Settings(
+    TrackingSettings, SignInSettings, EndSettings, AcceleratorSettings, DashboardSettings
+):
     """The operator's settings; ``docs/reference/settings.md`` is made from the descriptions here."""
 
     mode: Annotated[
@@ -190,10 +194,12 @@ class Settings(TrackingSettings, SignInSettings, EndSettings, AcceleratorSetting
             self.tracking_port,
             self.people_port,
             self.accelerators_port,
+            self.dashboards_port,
         ]
         if len(set(ports)) < len(ports):
             raise ValueError(
-                "port, hub_port, proxy_api_port, tracking_port, people_port and accelerators_port must differ"
+                "port, hub_port, proxy_api_port, tracking_port, people_port, accelerators_port and "
+                "dashboards_port must differ"
             )
         if self.network.prefixlen > 29:
             raise ValueError("network must be a /29 or larger")

@@ -118,6 +118,8 @@ SCOPES = (
     _m("Read everybody's experiments on the tracking server."),
     _m("See every accelerator and who has it, and take it out of lending."),
     _m("Ask which accelerators a server is to get."),
+    _m("Publish dashboards, and change or take back the own ones."),
+    _m("See every published dashboard, and take it off."),
     _m("Identify the owner of the requesting entity."),
     _m("Your own resources"),
     _m("Anything you have access to"),

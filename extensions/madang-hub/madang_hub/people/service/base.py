@@ -25,7 +25,12 @@ from madang_hub.people.directory import Directory
 from madang_hub.people.service.hub import HubAwayError, HubRefusedError
 from madang_hub.people.service.parts import Parts
 from madang_hub.people.service.who import Viewer, viewer
-from madang_hub.places import ACCELERATOR_SERVICE, PEOPLE_SERVICE, TRACKING_SERVICE
+from madang_hub.places import (
+    ACCELERATOR_SERVICE,
+    DASHBOARD_SERVICE,
+    PEOPLE_SERVICE,
+    TRACKING_SERVICE,
+)
 from madang_hub.settings import Settings
 from madang_hub.tracking import workspace_of
 from madang_hub.web.i18n import N_, Language, gettext_for, language_of_handler
@@ -59,7 +64,11 @@ WENT_WRONG = N_(
 )
 
 
-TITLES = {PEOPLE_SERVICE: N_("Classes"), ACCELERATOR_SERVICE: N_("Accelerators")}
+TITLES = {
+    PEOPLE_SERVICE: N_("Classes"),
+    ACCELERATOR_SERVICE: N_("Accelerators"),
+    DASHBOARD_SERVICE: N_("Dashboards"),
+}
 """What people call the services that have pages."""
 
 

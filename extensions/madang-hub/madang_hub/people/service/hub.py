@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from madang_hub.people.accounts import DASHBOARD_ACCOUNT
+
 log = logging.getLogger("madang.people")
 PAGE = 200
 """People per request of a listing."""
@@ -148,12 +150,13 @@ class Hub:
         return user_from(model)
 
     async def users(self) -> dict[str, HubUser]:
-        """Everybody by name, at most :data:`FRESH` seconds old."""
+        """Everybody by name, at most :data:`FRESH` seconds old; the account of running dashboards is nobody."""
         async with self._listing_lock:
             if time.monotonic() - self._listed < FRESH:
                 return self._listing
             models = await self._all("/users")
-            found = {model["name"]: user_from(model) for model in models}
+            people = (model for model in models if model["name"] != DASHBOARD_ACCOUNT)
+            found = {model["name"]: user_from(model) for model in people}
             self._listing, self._listed = found, time.monotonic()
             return found
 
