@@ -494,7 +494,7 @@ def test_how_a_note_and_the_whole_read(folder: Path, home: Path) -> None:
         "helper.py의 2번째 줄에 비밀 정보(AWS Access Key)가"
     )
     assert summary(english, made) == [
-        f"3 files, 0.0 MB, from {folder}",
+        f"3 files, {made.size} B, from {folder}",
         "Not published: 8 hidden files, links and caches.",
         "Not looked through for secrets to the end: 1 files (data, pictures, large files).",
     ]

@@ -92,7 +92,7 @@ def test_a_file_with_several_names_is_free_when_all_of_them_go() -> None:
 
 def test_sizes_and_names_in_words() -> None:
     sizes = (0, 400_000, 37 * MIB, 999 * MIB, 1200 * MIB)
-    assert [size_words(size) for size in sizes] == ["0.0 MB", "0.4 MB", "37 MB", "999 MB", "1.2 GB"]
+    assert [size_words(size) for size in sizes] == ["0 B", "0.4 MB", "37 MB", "999 MB", "1.2 GB"]
     assert path_words("큰 파일.bin") == "큰 파일.bin"
     assert path_words("a\nb\x1b[2J\udcff") == r"a\nb\x1b[2J\udcff"
     assert is_whole("mine/.git")

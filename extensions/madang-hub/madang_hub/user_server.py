@@ -257,6 +257,7 @@ class UserServer(LoggingConfigurable):
             "MADANG_LEASE": self.lease,
             "MADANG_PEOPLE_URL": f"{public}/services/people",
             "MADANG_ACCELERATORS_URL": f"{public}/services/accelerators",
+            "MADANG_DASHBOARDS_URL": f"{public}/services/dashboards",
             "MLFLOW_TRACKING_URI": f"{public}/services/mlflow",
             "MLFLOW_TRACKING_TOKEN": self.api_token,
             "MLFLOW_WORKSPACE": workspace_of(self.user.name),

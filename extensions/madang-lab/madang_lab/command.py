@@ -2,6 +2,7 @@
 
 madang env list|reset [NAME]      what a person added to the environment, and back to how it was
 madang space [clean [--yes]]      what takes room in the home, and room without loss
+madang publish NOTEBOOK           makes it a dashboard, or a new version of one
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import os
 import sys
 from collections.abc import Mapping
 
-from madang_lab import env_command, space_command
+from madang_lab import env_command, publish_command, space_command
 
 
 def parser_for(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """The words that the command takes."""
     parser = argparse.ArgumentParser(prog="madang")
-    commands = parser.add_subparsers(required=True, metavar="env|space")
-    for part in (env_command, space_command):
+    commands = parser.add_subparsers(required=True, metavar="env|space|publish")
+    for part in (env_command, space_command, publish_command):
         part.add_to(commands, environ)
     return parser
 

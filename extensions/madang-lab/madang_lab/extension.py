@@ -17,6 +17,9 @@ from madang_lab.learn.handlers import routes as learn_routes
 from madang_lab.learn.manifest import Reader
 from madang_lab.learn.shelf import Shelf
 from madang_lab.packages import Packages
+from madang_lab.publish.handlers import Publishing
+from madang_lab.publish.handlers import routes as publish_routes
+from madang_lab.publish.service import dashboards_of
 
 
 def people_of(environ: Mapping[str, str]) -> Any:
@@ -69,6 +72,8 @@ def load(serverapp: Any) -> None:
     serverapp.web_app.settings["madang_tracking"] = tracking_of(os.environ)
     serverapp.web_app.settings["madang_packages"] = Packages(layer_of(os.environ))
     configured(serverapp.config)
+    serverapp.web_app.settings["madang_dashboards"] = dashboards_of(os.environ)
+    serverapp.web_app.settings["madang_publishing"] = Publishing()
     # for the page (`src/outputs.ts`): what kernels call the tracking server
     page = serverapp.web_app.settings.setdefault("page_config_data", {})
     page["madangTracking"] = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -77,6 +82,7 @@ def load(serverapp: Any) -> None:
     shelf.reader.manifest()
     serverapp.web_app.add_handlers(".*$", routes(serverapp.base_url))
     serverapp.web_app.add_handlers(".*$", learn_routes(serverapp.base_url))
+    serverapp.web_app.add_handlers(".*$", publish_routes(serverapp.base_url))
     if people is not None:
         from madang_lab.busy import REPORT_EVERY, Reporter
 

@@ -15,7 +15,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 MAX_BODY = 1024
-"""Bytes; nothing that these routes are told is longer."""
+"""Bytes; nothing that most routes are told is longer."""
 MAX_MINUTES = 10**6
 
 
@@ -50,9 +50,12 @@ class Base(APIHandler):
         """The language of JupyterLab's page, for sentences of the people service."""
         return str(self.request.headers.get("Accept-Language", ""))[:100]
 
-    def must_be_the_owner(self, service: Any) -> None:
-        """Refuse visitors: with this server's token they would act as its owner at ``service``."""
-        if len(self.request.body) > MAX_BODY:
+    def must_be_the_owner(self, service: Any, longest: int = MAX_BODY) -> None:
+        """Refuse visitors: with this server's token they would act as its owner at ``service``.
+
+        ``longest``: bytes of the body at most.
+        """
+        if len(self.request.body) > longest:
             raise web.HTTPError(413, "That is too long.")
         if not self.is_owner:
             raise web.HTTPError(403, "Only the owner of this server can do that.")

@@ -1,7 +1,7 @@
 """A service of the Hub, asked with this server's own token, which never leaves this process.
 
 What each service answers, and what of it is handed to the browser, is in a module of its own:
-:mod:`.people`, :mod:`.lending`.
+:mod:`.people`, :mod:`.lending`, :mod:`.publish.service`.
 """
 
 from __future__ import annotations
@@ -53,11 +53,15 @@ def wait(failures: int) -> float:
 class Service:
     """One person's view of the service at ``url`` (ends without a slash).
 
+    ``most``: bytes of an answer that are read at most.
+
     Args:
         path: below ``url``, of what is asked again and again.
         cleaned: what of that answer pages use; raises AwayError if it is not as agreed.
         refusals: the statuses of this service that come with a sentence for the person.
     """
+
+    most = MAX_ANSWER
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class Service:
         cleaned: Callable[[object], dict[str, Any]],
         refusals: Collection[int] = REFUSALS,
     ) -> None:
-        self._url, self._token = url, token
+        self.url, self._token = url, token
         self._path, self._cleaned, self._refusals = path, cleaned, refusals
         self._asking = asyncio.Lock()
         self._latest: dict[str, Any] | None = None
@@ -75,8 +79,8 @@ class Service:
         self._failures = 0
         self._asked = float("-inf")
 
-    async def latest(self) -> dict[str, Any]:
-        """The cleaned answer, at most :data:`FRESH` seconds old.
+    async def latest(self, language: str = "") -> dict[str, Any]:
+        """The cleaned answer, at most :data:`FRESH` seconds old; of a new one words are in ``language``.
 
         Raises:
             AwayError: there is none; the service is asked again after :func:`wait`.
@@ -84,7 +88,7 @@ class Service:
         async with self._asking:
             if time.monotonic() - self._asked >= wait(self._failures):
                 try:
-                    self._latest = self._cleaned(await self.ask("GET", self._path))
+                    self._latest = self._cleaned(await self.ask("GET", self._path, None, language))
                     self._failures = 0
                 except (AwayError, RefusedError) as error:
                     self._latest, self._trouble = None, AwayError(str(error), error.status)
@@ -98,6 +102,11 @@ class Service:
         """What was answered before is old: something was changed."""
         self._asked = float("-inf")
 
+    def headers(self, language: str = "") -> dict[str, str]:
+        """Of a request in the person's name; ``language`` is that of refusals."""
+        found = {"Authorization": f"token {self._token}", "Accept": "application/json"}
+        return {**found, "Accept-Language": language} if language else found
+
     async def ask(
         self, method: str, path: str, body: Mapping[str, object] | None = None, language: str = ""
     ) -> object:
@@ -108,45 +117,49 @@ class Service:
         """
         import aiohttp  # JupyterHub's own client has it loaded; a plain JupyterLab need not
 
-        headers = {"Authorization": f"token {self._token}", "Accept": "application/json"}
-        if language:
-            headers["Accept-Language"] = language
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS)) as session,
                 # a redirect would carry the token elsewhere
                 session.request(
                     method,
-                    f"{self._url}/{path}",
+                    f"{self.url}/{path}",
                     json=body,
-                    headers=headers,
+                    headers=self.headers(language),
                     allow_redirects=False,
                 ) as reply,
             ):
-                status, data = reply.status, await _read(reply.content)
+                status, data = reply.status, await read(reply.content, self.most)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AwayError(f"{method} {path}: {error.__class__.__name__}") from error
-        return answer(f"{method} {path}", status, data, self._refusals)
+        return answer(f"{method} {path}", status, data, self._refusals, self.most)
 
 
-async def _read(content: Any) -> bytes:
+async def read(content: Any, most: int = MAX_ANSWER) -> bytes:
+    """An answer's bytes; of one that is too long so many that :func:`answer` sees it."""
     data = b""
     async for part in content.iter_chunked(16 * 1024):
         data += part
-        if len(data) > MAX_ANSWER:
+        if len(data) > most:
             break
     return data
 
 
-def answer(request: str, status: int, data: bytes, refusals: Collection[int] = REFUSALS) -> object:
+def answer(
+    request: str,
+    status: int,
+    data: bytes,
+    refusals: Collection[int] = REFUSALS,
+    most: int = MAX_ANSWER,
+) -> object:
     """What came back, as JSON (None for an empty answer).
 
     Raises:
         RefusedError: a sentence for the person came with a status that says no.
         AwayError: anything that is not as agreed.
     """
-    if len(data) > MAX_ANSWER:
-        raise AwayError(f"{request}: an answer longer than {MAX_ANSWER} bytes", status)
+    if len(data) > most:
+        raise AwayError(f"{request}: an answer longer than {most} bytes", status)
     try:
         found = json.loads(data) if data.strip() else None
     except ValueError as error:

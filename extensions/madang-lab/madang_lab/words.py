@@ -17,8 +17,10 @@ def said(
 
 
 def size_words(size: int) -> str:
-    """Bytes as people read them: 0.4 MB, 37 MB, 1.2 GB (powers of 1024)."""
+    """Bytes as people read them: 12 KB, 0.4 MB, 37 MB, 1.2 GB (powers of 1024)."""
     mib = size / 2**20
+    if mib < 0.1:
+        return f"{size / 1024:.0f} KB" if size >= 1024 else f"{size} B"
     if mib >= 1000:
         return f"{mib / 1024:.1f} GB"
     return f"{mib:.0f} MB" if mib >= 10 else f"{mib:.1f} MB"

@@ -26,6 +26,7 @@ import { type ISeen, Notices } from './notices';
 import { openLinks } from './outputs';
 import { type IReplaced, PackageNotice } from './packages';
 import { RunsPanel } from './panel';
+import { publish } from './publishplugin';
 import { Restart } from './restart';
 import { StatusItem, Words } from './status';
 
@@ -182,4 +183,4 @@ const outputs: JupyterFrontEndPlugin<void> = {
     openLinks(registry, PageConfig.getOption('madangTracking'))
 };
 
-export default [plugin, outputs, learn];
+export default [plugin, outputs, learn, publish];
