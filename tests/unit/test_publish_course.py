@@ -287,13 +287,14 @@ def test_stopping_while_it_is_sent_leaves_no_version(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        # the connection ends when what is in its buffer has gone
+        api.slow.set()
+        assert await asyncio.to_thread(api.ended.wait, 30)
 
     # more than goes on its way at once
     (notebook.parent / "data.bin").write_bytes(os.urandom(8 * 2**20))
     asyncio.run(stop())
     assert (course.stage, course.message) == ("stopped", "Stopped. No new version was published.")
-    api.slow.set()
-    assert api.ended.wait(30)
     [made] = api.store.of("minji")
     assert (made.last, contents(api.store.snapshots)) == (0, frozenset())
 
