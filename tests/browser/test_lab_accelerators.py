@@ -218,6 +218,7 @@ def test_a_turn_is_taken_and_extended(lending: Lending, visit: Visit) -> None:
     lending.stop("ann")
 
 
+@pytest.mark.long
 def test_a_device_fails_and_what_replaces_it_is_given_back(lending: Lending, visit: Visit) -> None:
     lending.clear(ONE)
     lending.machine.has(gpu())

@@ -211,6 +211,7 @@ def test_idle_busy_extended_and_a_mentor(
     assert not any(line[1] in ("james", "seoyeon") and "server" in line[0] for line in lines)
 
 
+@pytest.mark.long
 def test_the_hub_and_the_culler_go_away_and_come_back(
     deployment: Deployment, seats: Callable[[str], Seat]
 ) -> None:

@@ -257,6 +257,7 @@ def test_everything_is_in_the_log(room: Classroom, minji: Person, deployment: De
     assert set(story) <= set(audit(overview.text))
 
 
+@pytest.mark.long
 def test_extend_from_inside_a_container(
     deployment: Deployment, engine: docker.DockerClient, folder: Path
 ) -> None:

@@ -19,6 +19,7 @@ from support.provider import Provider
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 def test_from_a_group_to_the_end_of_access(engine: docker.DockerClient, tmp_path: Path) -> None:
     """Sign-in, groups become teams and roles, and who is removed there loses session, token and container."""
     provider = Provider(tmp_path / "provider", access_seconds=20)

@@ -208,7 +208,14 @@ def test_an_admin_begins_and_ends(here: Academy, admin: Person) -> None:
     assert found is not None
     here.directory.save_people([type(found)("deputy", admin=True)])
     wait_for(lambda: status(person, "GET", "/info") == 200, "the rights to begin", 20)
-    assert set(me(person)["roles"]) == {"user", "admin", "tracking-admin", "accelerator-admin"}
+    assert set(me(person)["roles"]) == {
+        "user",
+        "admin",
+        "tracking-admin",
+        "accelerator-admin",
+        "dashboard-admin",
+        "dashboard-author",
+    }
     here.directory.save_people([type(found)("deputy")])
     wait_for(lambda: status(person, "GET", "/info") == 403, "the rights to end", 20)
     # what somebody sets at the Hub itself is set back
@@ -292,7 +299,7 @@ def test_rights_outlive_a_restart_and_dead_roles_do_not(
     assert "mentor.class.old" not in _roles(deployment)
     assert me(gone)["roles"] == ["user"]
     assert "kim" in whom(mina)
-    assert set(me(fellow)["roles"]) == {"user", "mentor.team.firm-~0"}
+    assert set(me(fellow)["roles"]) == {"user", "mentor.team.firm-~0", "dashboard-author"}
     assert status(admin, "GET", "/info") == 200
 
 

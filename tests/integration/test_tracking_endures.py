@@ -80,6 +80,7 @@ def train(deployment: Deployment, steps: int, seconds: float) -> None:
         assert loop.result().splitlines()[-1] == f"ALL {10 * steps}"
 
 
+@pytest.mark.long
 def test_a_training_loop_loses_nothing_through_two_restarts(deployment: Deployment) -> None:
     train(deployment, 100, 300)
 

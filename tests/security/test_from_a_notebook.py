@@ -17,6 +17,7 @@ import requests
 from support.deployment import Deployment
 from support.people import Person, newcomer
 
+from madang_hub.dashboards.web.scopes import PUBLISH
 from madang_hub.permissions import SERVER_TOKEN_SCOPES
 
 from .conftest import listener
@@ -223,6 +224,9 @@ def test_the_token_has_its_scopes_and_no_other(attacker: Person) -> None:
         )
         for scope in SERVER_TOKEN_SCOPES
     }
+    # what its person may not do, a server's token cannot either
+    filled -= {PUBLISH}
+    assert PUBLISH not in me["scopes"]
     # a person's name comes with every token (JupyterHub adds the right to know who one is)
     whoami = {f"read:users:name!user={attacker.name}", f"read:users:groups!user={attacker.name}"}
     assert filled <= set(me["scopes"])
