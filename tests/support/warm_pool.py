@@ -273,7 +273,7 @@ async def a_world(
     choice = Choice(catalog.environments[catalog.default[0]], catalog.sizes[catalog.default[1]])
     yield World(pool, engine, nets, tmp_path, choice, homes, meetings, busy, vacancies, away)
     for server in [*pool.stock.servers.values()]:
-        await pool.stock.dropped(server)
+        await pool.stock.removed(server)
     for task in engine.tasks:
         task.cancel()
     await asyncio.gather(*engine.tasks, return_exceptions=True)

@@ -353,7 +353,7 @@ def test_one_that_somebody_has_is_of_that_persons_lease(play: Told, state: State
     ("name", "one"),
     [
         ("madang-user-ben", lease()),
-        ("madang-user-ann", lease(State.GRANTED)),
+        ("madang-user-ann", lease(State.QUEUED)),
         ("madang-user-ann", lease(person="ben")),
         ("else", lease()),
     ],
@@ -364,6 +364,17 @@ def test_one_that_no_lease_allows_is_of_none(play: Told, name: str, one: Lease) 
         here.engine.containers[ANN]["Names"] = [f"/{name}"]
         (found,) = await here.broker.list([one])
         assert found == Container(ANN, "", ("GPU-1", "GPU-2"))
+
+    play(story)
+
+
+@pytest.mark.parametrize("state", [State.GRANTED, State.TAKING])
+def test_one_whose_lease_was_taken_a_moment_ago_is_left_alone(play: Told, state: State) -> None:
+    """Leases are read first, and a start takes its own before it gets the container."""
+
+    async def story(here: Scene) -> None:
+        here.engine.containers = {ANN: made_ahead("madang-user-ann")}
+        assert await here.broker.list([lease(state)]) == []
 
     play(story)
 

@@ -219,7 +219,7 @@ async def test_none_is_made_for_what_was_claimed_while_the_answer_was_on_its_way
     assert not looking.done()
     world.networks.answer.set()
     await looking
-    await until(lambda: not world.pool.stock.making)
+    await until(lambda: not world.pool.stock.making and not world.pool.stock._removals)
     await world.pool.look()
     assert world.engine.has(ONE.devices[0]) == [claimed.container]
     assert not world.engine.refused
@@ -247,13 +247,46 @@ async def test_one_that_is_on_its_way_out_is_waited_for(world: World) -> None:
     await filled(world, ONE)
     (server,) = waiting(world)
     world.networks.pauses[:] = [1000]
-    going = asyncio.create_task(world.pool.stock.dropped(server))
+    going = asyncio.create_task(world.pool.stock.removed(server))
     await asyncio.sleep(0)
     vacating = asyncio.create_task(world.pool.vacate(lent(ONE)))
     for _ in range(20):
         await asyncio.sleep(0)
     assert not vacating.done()
     await asyncio.gather(going, vacating)
+    assert world.engine.has(ONE.devices[0]) == []
+
+
+async def test_a_start_that_is_given_up_while_it_waits_for_that_blocks_nobody(world: World) -> None:
+    """JupyterHub cancels a start that takes too long."""
+    await filled(world, ONE)
+    (server,) = waiting(world)
+    used = {*world.networks.used}
+    world.networks.pauses[:] = [1000]
+    vacating = asyncio.create_task(world.pool.vacate(lent(ONE)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    vacating.cancel()
+    await asyncio.gather(vacating, return_exceptions=True)
+    assert vacating.cancelled()
+    async with asyncio.timeout(20):
+        await world.pool.vacate(lent(ONE))
+    assert world.engine.has(ONE.devices[0]) == []
+    assert world.networks.used == used - {server.plan.index}
+
+
+async def test_what_is_tried_again_just_now_is_waited_for(world: World) -> None:
+    await filled(world, ONE)
+    (server,) = waiting(world)
+    world.networks.away = True
+    await world.pool.stock.removed(server)
+    world.networks.away = False
+    world.networks.pauses[:] = [1000]
+    trying = asyncio.create_task(world.pool.stock.try_again())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await asyncio.gather(world.pool.vacate(lent(ONE)), world.pool.vacate(lent(ONE)), trying)
     assert world.engine.has(ONE.devices[0]) == []
 
 
@@ -298,7 +331,7 @@ async def test_a_slot_that_could_not_be_served_rests(world: World) -> None:
     world.vacant[:] = [ONE]
     world.engine.make("a container that nobody knows", ONE.devices)
     await world.pool.look()
-    await until(lambda: not world.pool.stock.making)
+    await until(lambda: not world.pool.stock.making and not world.pool.stock._removals)
     await world.pool.look()
     assert not waiting(world)
     assert ONE.slot not in world.pool.stock.by_accelerator

@@ -227,7 +227,7 @@ async def test_one_that_is_claimed_while_others_are_removed_does_not_end_the_poo
     await world.filled(5)
     world.engine.version_now = "sha256:2"
     world.busy[0] = True
-    dropped = world.pool.stock.dropped
+    dropped = world.pool.stock.removed
 
     async def slow(server: Server) -> None:
         # somebody takes the others meanwhile
@@ -236,7 +236,7 @@ async def test_one_that_is_claimed_while_others_are_removed_does_not_end_the_poo
                 world.pool.stock.servers.pop(slot).line.close()
         await dropped(server)
 
-    monkeypatch.setattr(world.pool.stock, "dropped", slow)
+    monkeypatch.setattr(world.pool.stock, "removed", slow)
     await world.pool.look()
     assert not world.pool.stock.servers
 

@@ -153,7 +153,7 @@ class WarmServers:
                     await self._become(server, home, name, told)
             except BaseException as error:
                 # also where the start was given up: half a claim is nobody's server
-                await asyncio.shield(self.stock.removed(server))
+                await self.stock.removed(server)
                 if isinstance(error, NotWarmError) or not isinstance(error, Exception):
                     raise
                 raise NotWarmError("failed", f"{type(error).__name__}: {error}") from error
@@ -220,7 +220,7 @@ class WarmServers:
     async def give_way(self) -> bool:
         """Remove one, for somebody needs its place now; False where none waits or is being made."""
         for server in sorted(self.stock.servers.values(), key=lambda s: s.ready):
-            await self.stock.dropped(server)
+            await self.stock.removed(server)
             return True
         return False
 
@@ -261,7 +261,7 @@ class WarmServers:
                 await asyncio.sleep(EVERY)
         finally:
             gone = [*stock.servers.values()]
-            await asyncio.gather(*(stock.dropped(s) for s in gone), return_exceptions=True)
+            await asyncio.gather(*(stock.removed(s) for s in gone), return_exceptions=True)
 
     async def look(self, now: datetime | None = None) -> pool.Plan:
         """Compare what waits with what is wanted, remove what is too much and begin what is missing."""
@@ -285,7 +285,7 @@ class WarmServers:
         for slot in plan.remove:
             # claimed meanwhile, perhaps
             if slot in stock.servers:
-                await stock.dropped(stock.servers[slot])
+                await stock.removed(stock.servers[slot])
         if not self._outside.busy():
             for kind in plan.make:
                 if not stock.rests(kind, now):

@@ -53,6 +53,8 @@ class Stock:
         """Slots of accelerators that starts have got since the broker was asked; none is made for them."""
         self._failed: dict[str, datetime] = {}
         self._left: list[Server] = []
+        self._removals: dict[str, asyncio.Task[None]] = {}
+        """By the slot of their line."""
 
     @property
     def known(self) -> set[str]:
@@ -115,7 +117,7 @@ class Stock:
             raise
         except (NotWarmError, DockerException, EngineGone, OSError, TimeoutError) as error:
             self._gave_up(server.kind, error)
-            self.servers.pop(server.slot, None)
+            self.making.pop(server.slot, None)
             await self.removed(server)
             return
         server.ready = True
@@ -141,14 +143,11 @@ class Stock:
         for slot in slots:
             if (server := self.by_accelerator.get(slot)) is None:
                 continue
-            if server.slot in self.servers:
-                await self.dropped(server)
-            elif server in self._left:
-                self._left.remove(server)
-                await self.removed(server)
-            else:
-                # somebody else removes it, or gets it
+            if server.slot in self.in_claim and server.slot not in self._removals:
+                # somebody gets it, or is refused
                 await server.settled.wait()
+            else:
+                await self.removed(server)
             if self.by_accelerator.get(slot) is server:
                 raise DockerException(f"what waited with {slot} cannot be removed now")
 
@@ -162,34 +161,42 @@ class Stock:
         for server in [s for s in self.servers.values() if s.ready and not s.line.open]:
             log.warning("A waiting server of %s ended by itself", server.kind)
             self._failed[server.kind] = now
-            await self.dropped(server)
+            await self.removed(server)
 
     async def try_again(self) -> None:
         """Remove what the engine could not remove before."""
-        left, self._left = self._left, []
-        for server in left:
+        for server in [*self._left]:
             await self.removed(server)
 
-    async def dropped(self, server: Server) -> None:
-        """It is removed, also where it is only being made."""
-        self.servers.pop(server.slot, None)
-        if (task := self.making.get(server.slot)) is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await self.removed(server)
-
     async def removed(self, server: Server) -> None:
-        """Nothing is left of it; where the engine cannot remove it now, a later look does."""
-        server.line.close()
+        """It is removed, also where it is only being made; what the engine cannot do now, a later look does.
+
+        Who asks for it may be cancelled: it goes on.
+        """
+        if (going := self._removals.get(server.slot)) is None:
+            self.servers.pop(server.slot, None)
+            going = self._removals[server.slot] = asyncio.create_task(self._remove(server))
+        await asyncio.shield(going)
+
+    async def _remove(self, server: Server) -> None:
         try:
+            if (task := self.making.pop(server.slot, None)) is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            server.line.close()
             await self._networks.drop(server.container, server.plan.index)
         except (DockerException, OSError) as error:
             # it may have a person's name by now, so nobody but the one who knows it can find it
             log.warning("Not removed yet: the server of %s (%s)", server.slot, error)
-            self._left.append(server)
+            if server not in self._left:
+                self._left.append(server)
             server.settled.set()
         else:
+            if server in self._left:
+                self._left.remove(server)
             self._forget(server)
+        finally:
+            del self._removals[server.slot]
 
     def count(self, wanted: Mapping[str, int] | None = None) -> None:
         """Show how many there are, and how many are ``wanted``."""

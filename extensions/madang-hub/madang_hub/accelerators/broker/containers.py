@@ -90,9 +90,15 @@ def found_from(row: Mapping[str, Any], instance: str) -> Found | None:
     )
 
 
-def lease_of(found: Found, leases: Iterable[Lease]) -> Lease | None:
-    """The lease of a container that was made ahead: its person's, if that has its slots."""
-    theirs = (x for x in leases if x.state in HOLDING and x.request.person == found.person)
+KEPT = frozenset({State.GRANTED, State.TAKING})
+"""States of a lease that a start may take at any moment."""
+
+
+def lease_of(
+    found: Found, leases: Iterable[Lease], states: Collection[State] = HOLDING
+) -> Lease | None:
+    """The lease of a container that was made ahead: its person's in these ``states``, if it has its slots."""
+    theirs = (x for x in leases if x.state in states and x.request.person == found.person)
     return next((x for x in theirs if set(found.slots) <= set(x.slots)), None)
 
 
@@ -166,8 +172,11 @@ class EngineContainers:
         A claim may fail after the container has its person's name, and then a new one is made for the same
         lease: only what the start came to is its container.
         """
-        if not found.ahead or (lease := lease_of(found, leases)) is None:
+        if not found.ahead:
             return found
+        if (lease := lease_of(found, leases)) is None:
+            # leases were read before the containers, and it may have been taken since: the next round sees
+            return None if lease_of(found, leases, KEPT) else found
         if lease.state is State.ACTIVE and not lease.container:
             user = await self._hub.user(found.person)
             if user is not None and user.server is not None and user.server.pending == "spawn":
