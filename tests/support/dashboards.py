@@ -67,6 +67,7 @@ class MemoryGateway:
     Attributes:
         ended: which visitors were put out, in order.
         refuses: apps that do not start.
+        broken: notebooks whose check fails in the second cell; ``impossible``: whose check cannot be run.
         gate: a check waits for it.
     """
 
@@ -79,6 +80,7 @@ class MemoryGateway:
     refuses: set[str] = field(default_factory=set)
     queries: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    impossible: set[str] = field(default_factory=set)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self, dashboard: Dashboard) -> None:
@@ -122,6 +124,8 @@ class MemoryGateway:
 
     async def check(self, dashboard: Dashboard, version: Version) -> CheckResult:
         await self.gate.wait()
+        if version.notebook in self.impossible:
+            raise OSError("no engine")
         if version.notebook in self.broken:
             trouble = Trouble(NOW, "cell", f"NameError: {HOSTILE}", 1, "boom()")
             return CheckResult(passed=False, trouble=trouble)

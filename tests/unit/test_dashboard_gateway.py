@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from madang_dashboard import gate
 from madang_dashboard import visits as runner_visits
 from madang_hub.dashboards.gateway import life, proxied, sealed
-from madang_hub.dashboards.gateway.gateway import Doing
+from madang_hub.dashboards.gateway.apps import Apps, StartError
+from madang_hub.dashboards.gateway.checking import check
+from madang_hub.dashboards.gateway.gateway import CheckResult, Doing
 from madang_hub.dashboards.gateway.life import Life, Patience
 from madang_hub.dashboards.gateway.proxied import Wish, wish
-from madang_hub.dashboards.gateway.runner import Seen
+from madang_hub.dashboards.gateway.runner import RunnerAwayError, Seen
 from madang_hub.dashboards.gateway.sealed import Order, UnsealedError
 from madang_hub.dashboards.gateway.visits import (
     SETTLING,
@@ -25,6 +27,8 @@ from madang_hub.dashboards.gateway.visits import (
     Visit,
     Visits,
 )
+from madang_hub.dashboards.model import Version
+from madang_hub.dashboards.web import views
 
 WAITS = Patience(empty=600, waits=(5, 30), rests=600, young=60)
 
@@ -327,3 +331,38 @@ def test_the_runners_state_is_read() -> None:
     assert list(seen.visits) == ["v"]
     assert len(seen.errors) == 2
     assert [t.cell for t in seen.by_visit["v"]] == [0]
+
+
+# ---- the check ------------------------------------------------------------------------------
+
+
+class NoRun:
+    """Apps whose server does not come, or ends."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.names = error, list[str]()
+
+    def check_begins(self, name: str, order: Order) -> None:
+        self.names.append(name)
+
+    def check_ends(self, name: str, order: Order) -> None:
+        self.names.remove(name)
+
+    async def serve(self, name: str, order: Order) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "ran"), [(StartError("no image"), False), (RunnerAwayError("gone"), True)]
+)
+async def test_only_a_server_that_does_not_start_is_no_run(error: Exception, ran: bool) -> None:
+    apps = NoRun(error)
+    result = await check(cast(Apps, apps), ORDER)
+    assert (result.passed, result.ran, str(error) in result.why) == (False, ran, True)
+    assert apps.names == []
+    version = Version(
+        1, "0" * 64, "a.ipynb", "dashboard", "small", "mia", 1, why=views.kept(result)
+    )
+    said = views.said(version)
+    assert (said.cell, said.text, said.how) == (None, result.why, "ran" if ran else "not run")
+    assert views.kept(CheckResult(True)) == ""

@@ -63,6 +63,35 @@ async def test_a_check_that_fails_shows_cell_and_traceback_to_the_author_alone(s
         assert seen["audience"]["links"] == []
 
 
+async def test_a_check_that_could_not_be_run_blames_no_notebook(site: Site) -> None:
+    slug = await site.published(**FOR_CLASS)
+    site.gateway.impossible.add("b.ipynb")
+    await site.sent(slug, notebook="b.ipynb")
+    await site.checked(slug)
+    sent = await site.sent(slug, notebook="c.ipynb")
+    assert [v["ran"] for v in sent["versions"]] == [True, False, True]
+    found = await site.done("mia", "GET", f"api/dashboards/{slug}")
+    version = found["versions"][1]
+    # no sentence: whoever shows it says it in the person's language
+    assert (version["check"], version["cell"], version["said"]) == ("failed", None, "")
+
+
+async def test_the_list_of_ones_own_has_no_tracebacks(site: Site) -> None:
+    """They are long, and there may be twenty of fifty dashboards each."""
+    slug = await site.published(**FOR_CLASS)
+    site.gateway.broken.add("b.ipynb")
+    await site.sent(slug, notebook="b.ipynb")
+    await site.checked(slug)
+    mine = await site.done("mia", "GET", "api/mine", token=True)
+    [listed] = mine["dashboards"]
+    assert [v["said"] for v in listed["versions"]] == ["", ""]
+    found = await site.done("mia", "GET", f"api/dashboards/{slug}")
+    assert "NameError" in found["versions"][0]["said"]
+    for version in (*listed["versions"], *found["versions"]):
+        version.pop("said")
+    assert listed == found
+
+
 async def test_rolling_back_taking_off_and_bringing_back(site: Site) -> None:
     slug = await site.published(**FOR_CLASS)
     await site.sent(slug)

@@ -103,6 +103,32 @@ async def test_the_desk_has_what_the_author_needs(site: Site) -> None:
             assert words not in page, words
 
 
+@pytest.mark.parametrize(
+    ("language", "not_run", "no_answer"),
+    [
+        ("ko", "점검을 하지 못했습니다.", "제시간에 끝나지"),
+        ("en", "The check could not be run.", "gave no answer in time"),
+    ],
+)
+async def test_the_desk_says_in_the_readers_language_that_no_check_was_run(
+    site: Site, language: str, not_run: str, no_answer: str
+) -> None:
+    slug = await site.published(**FOR_CLASS)
+    site.gateway.impossible.add("b.ipynb")
+    await site.sent(slug, notebook="b.ipynb")
+    await site.checked(slug)
+    page = visible(await site.done("mia", "GET", f"d/{slug}/desk", Accept_Language=language))
+    assert not_run in page
+    assert no_answer not in page
+    # one that nobody heard of any more
+    site.gateway.gate.clear()
+    late = await site.sent(slug, notebook="c.ipynb")
+    number = late["versions"][0]["number"]
+    await site.parts.move(slug, lambda d: rules.failed(d, number, "", NOW))
+    page = visible(await site.done("mia", "GET", f"d/{slug}/desk", Accept_Language=language))
+    assert no_answer in page
+
+
 @pytest.mark.parametrize("language", ["ko", "en"])
 async def test_nothing_of_people_is_taken_for_html(site: Site, language: str) -> None:
     """Titles, descriptions, names, teams, errors, logs."""

@@ -34,7 +34,8 @@ async def _checked(apps: Apps, name: str, order: Order, page: float) -> CheckRes
         status, state = await runner.page(visit, page)
         seen = await runner.seen()
     except StartError as error:
-        return _failed(f"The dashboard does not start: {error}")
+        # no cell has run yet
+        return _failed(f"The dashboard does not start: {error}", ran=False)
     except RunnerAwayError as error:
         return _failed(f"The dashboard ended while its page was made ({error}).")
     except TimeoutError:
@@ -51,5 +52,5 @@ async def _checked(apps: Apps, name: str, order: Order, page: float) -> CheckRes
     return CheckResult(True)
 
 
-def _failed(text: str) -> CheckResult:
-    return CheckResult(False, Trouble(time.time(), "page", text))
+def _failed(text: str, *, ran: bool = True) -> CheckResult:
+    return CheckResult(False, Trouble(time.time(), "page", text), ran)

@@ -79,10 +79,12 @@ class CheckResult:
 
     Attributes:
         trouble: what went wrong, for the author; None where it passed.
+        ran: False: the installation could not run it, which says nothing of the notebook.
     """
 
     passed: bool
     trouble: Trouble | None = None
+    ran: bool = True
 
     @property
     def why(self) -> str:

@@ -35,8 +35,9 @@ SHOWN = 8
 class Answering(Asked):
     """Answers with a dashboard."""
 
-    def model(self, dashboard: Dashboard) -> dict[str, Any]:
-        return views.model(dashboard, self.actor, self.parts.prefix, self.parts.seconds())
+    def model(self, dashboard: Dashboard, *, long: bool = True) -> dict[str, Any]:
+        now = self.parts.seconds()
+        return views.model(dashboard, self.actor, self.parts.prefix, now, long=long)
 
     async def wish(self, body: Any, dashboard: Dashboard | None = None) -> AudienceWish:
         """The audience that a body asks for; see :func:`.wishes.audience_of`."""
@@ -52,7 +53,7 @@ class Answering(Asked):
 
 
 class Mine(Answering):
-    """``GET api/mine``: the own dashboards, and what is needed to publish one."""
+    """``GET api/mine``: the own dashboards without tracebacks, and what is needed to publish one."""
 
     async def get(self) -> None:
         parts = self.parts
@@ -72,7 +73,7 @@ class Mine(Answering):
                     for size in parts.sizes_for(self.viewer)
                 ],
                 "size": parts.default_size,
-                "dashboards": [self.model(d) for d in found],
+                "dashboards": [self.model(d, long=False) for d in found],
             }
         )
 

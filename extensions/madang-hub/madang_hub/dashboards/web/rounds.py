@@ -13,13 +13,11 @@ from functools import partial
 
 from madang_hub.dashboards import versions as rules
 from madang_hub.dashboards.audience import Visitor, over
-from madang_hub.dashboards.gateway.gateway import CheckResult, Doing
+from madang_hub.dashboards.gateway.gateway import Doing
 from madang_hub.dashboards.model import Actor, Dashboard, Policy, State, Version
 from madang_hub.dashboards.refusals import DashboardError
 from madang_hub.dashboards.web.parts import Parts
-from madang_hub.dashboards.web.views import kept
-from madang_hub.people.sentences import Sentence
-from madang_hub.web.i18n import N_
+from madang_hub.dashboards.web.views import NOT_RUN, kept
 
 log = logging.getLogger("madang.dashboards")
 LOOK = 3.0
@@ -29,7 +27,6 @@ DUE = 60.0
 COLLECT = 600.0
 CHECKS = 2
 """Checks that run at the same time: each takes an app's memory."""
-BROKEN = N_("The check could not be run. Publish it again; if it stays so, tell the operator.")
 
 
 class Rounds:
@@ -124,17 +121,15 @@ class Rounds:
         parts, slug, number = self._parts, dashboard.slug, version.number
         async with self._slots:
             try:
-                result: CheckResult | None = await parts.gateway.check(dashboard, version)
-                why = kept(result) if result else ""
-            except DashboardError as error:
-                result, why = None, error.sentence.text(parts.settings.language)
+                result = await parts.gateway.check(dashboard, version)
+                passed, why = result.passed, kept(result)
             except Exception as error:  # the author must get an answer whatever it is
                 log.error("check of %s: %s: %s", slug, type(error).__name__, error)
-                result, why = None, Sentence(BROKEN).text(parts.settings.language)
+                passed, why = False, NOT_RUN
         now = parts.seconds()
 
         def step(found: Dashboard) -> rules.Step:
-            if result is not None and result.passed:
+            if passed:
                 return rules.passed(found, number, now)
             return rules.failed(found, number, why, now)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from madang_hub.dashboards.audience import Visitor
 from madang_hub.dashboards.gateway.gateway import AppState, CheckResult, Doing
@@ -16,6 +16,22 @@ from madang_hub.dashboards.versions import WHY
 from madang_hub.dashboards.web.people import link_id
 
 _CELL = re.compile(r"cell (\d{1,6})\n")
+NOT_RUN = "not run\n"
+"""Before what is kept of a check that could not be run: that says nothing of the notebook."""
+
+
+class Said(NamedTuple):
+    """What a check said of a version.
+
+    Attributes:
+        cell: from 1; None: none is to blame.
+        text: a traceback or sentence; "" where there is none.
+        how: ``not run``: the installation could not run the check; ``no answer``: none came in time.
+    """
+
+    cell: int | None
+    text: str
+    how: Literal["ran", "not run", "no answer"]
 
 
 def moment(seconds: float) -> str | None:
@@ -27,18 +43,26 @@ def kept(result: CheckResult) -> str:
     """What went wrong, as a version keeps it: the cell (counted from 1) before the end of the traceback."""
     if result.trouble is None:
         return ""
-    cell = "" if result.trouble.cell is None else f"cell {result.trouble.cell + 1}\n"
-    return cell + result.why[-(WHY - len(cell)) :]
+    before = "" if result.trouble.cell is None else f"cell {result.trouble.cell + 1}\n"
+    if not result.ran:
+        before = NOT_RUN
+    return before + result.why[-(WHY - len(before)) :]
 
 
-def said(version: Version) -> tuple[int | None, str]:
-    """The other way round: the cell (None: none is to blame) and the traceback or sentence."""
-    found = _CELL.match(version.why)
-    return (int(found[1]), version.why[found.end() :]) if found else (None, version.why)
+def said(version: Version) -> Said:
+    """The other way round."""
+    why = version.why
+    if found := _CELL.match(why):
+        return Said(int(found[1]), why[found.end() :], "ran")
+    if why.startswith(NOT_RUN):
+        return Said(None, why.removeprefix(NOT_RUN), "not run")
+    silent = version.check is Check.FAILED and not why
+    return Said(None, why, "no answer" if silent else "ran")
 
 
-def version_model(version: Version, *, author: bool) -> dict[str, Any]:
-    cell, text = said(version)
+def version_model(version: Version, *, author: bool, long: bool = True) -> dict[str, Any]:
+    """One version; ``long``: with the traceback, which may have 20,000 characters."""
+    cell, text, how = said(version)
     return {
         "number": version.number,
         "made": moment(version.made),
@@ -47,12 +71,16 @@ def version_model(version: Version, *, author: bool) -> dict[str, Any]:
         "check": version.check.value,
         # lines of the author's code stand in it
         "cell": cell if author else None,
-        "said": text if author else "",
+        "said": text if author and long else "",
+        # false: that it failed says nothing of the notebook
+        "ran": how == "ran",
     }
 
 
-def model(dashboard: Dashboard, actor: Actor, prefix: str, now: int) -> dict[str, Any]:
-    """The dashboard as its author and others who may do something to it get it."""
+def model(
+    dashboard: Dashboard, actor: Actor, prefix: str, now: int, *, long: bool = True
+) -> dict[str, Any]:
+    """The dashboard as its author and others who may do something to it get it; ``long``: with tracebacks."""
     audience, author = dashboard.audience, actor.name == dashboard.owner
     links = [
         {"id": link_id(link), "until": moment(link.ends)}
@@ -76,7 +104,9 @@ def model(dashboard: Dashboard, actor: Actor, prefix: str, now: int) -> dict[str
             "everyone": audience.signed_in,
             "links": links if author else [],
         },
-        "versions": [version_model(v, author=author) for v in reversed(dashboard.versions)],
+        "versions": [
+            version_model(v, author=author, long=long) for v in reversed(dashboard.versions)
+        ],
         "may": sorted(do.value for do in allowed(actor, dashboard, now)),
     }
 
