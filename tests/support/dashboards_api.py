@@ -23,6 +23,7 @@ from madang_hub.dashboards import versions as rules
 from madang_hub.dashboards.archive import received
 from madang_hub.dashboards.audience import Audience
 from madang_hub.dashboards.bounds import Limits
+from madang_hub.dashboards.gateway.gateway import CheckResult, Trouble
 from madang_hub.dashboards.model import Actor, Check, Dashboard, Policy
 from madang_hub.dashboards.refusals import (
     ArchiveRefusedError,
@@ -33,10 +34,12 @@ from madang_hub.dashboards.refusals import (
     NotFoundError,
 )
 from madang_hub.dashboards.store import Dashboards
+from madang_hub.dashboards.web import views
 from madang_hub.people.database import Database
 from madang_hub.people.sentences import Sentence
 
 PREFIX = "/services/dashboards/"
+BUSY = "Others are publishing."
 TITLES = {"class:2026-a": "인공지능 1반", "team:vision": "비전 팀"}
 TEAMS = frozenset(TITLES)
 SIZES = {
@@ -54,11 +57,18 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the check of the next version says; ``cell`` is counted from 1."""
+    """What the check of the next version says; ``cell`` is counted from 1; ``ran``: it could be run at all."""
 
     passed: bool = True
     why: str = ""
     cell: int | None = None
+    ran: bool = True
+
+    @property
+    def kept(self) -> str:
+        """As a version keeps it."""
+        cell = None if self.cell is None else self.cell - 1
+        return views.kept(CheckResult(False, Trouble(0.0, "cell", self.why, cell), self.ran))
 
 
 @dataclass
@@ -70,6 +80,8 @@ class DashboardsApi:
         slow: the bodies of versions are not read before it is set; ``arrived``: one has begun to come,
             ``ended``: the last has come to its end, or not.
         away: whether everything is answered with 503.
+        fails: by method: ``refused`` (429 with :data:`BUSY`), ``trouble`` (503 with it), ``lost`` (it is done,
+            and no answer comes).
     """
 
     store: Dashboards
@@ -81,8 +93,8 @@ class DashboardsApi:
     arrived: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     away: bool = False
+    fails: dict[str, str] = field(default_factory=dict)
     url: str = ""
-    _cells: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def check(self, slug: str) -> None:
         """The check of the newest version ends, if there is a word."""
@@ -96,9 +108,7 @@ class DashboardsApi:
         if verdict.passed:
             self.store.move(slug, lambda d: rules.passed(d, newest.number, now))
             return
-        if verdict.cell is not None:
-            self._cells[slug, newest.number] = verdict.cell
-        self.store.move(slug, lambda d: rules.failed(d, newest.number, verdict.why, now))
+        self.store.move(slug, lambda d: rules.failed(d, newest.number, verdict.kept, now))
 
     def show(self, found: Dashboard, actor: Actor) -> dict[str, Any]:
         """``D`` of the agreement."""
@@ -119,18 +129,7 @@ class DashboardsApi:
                 "everyone": found.audience.signed_in,
                 "links": [],
             },
-            "versions": [
-                {
-                    "number": v.number,
-                    "made": v.made,
-                    "notebook": v.notebook,
-                    "size": v.size,
-                    "check": v.check.value,
-                    "said": v.why,
-                    "cell": self._cells.get((found.slug, v.number)),
-                }
-                for v in reversed(found.versions)
-            ],
+            "versions": [views.version_model(v, author=True) for v in reversed(found.versions)],
             "may": sorted(do.value for do in rights.allowed(actor, found, now)),
         }
 
@@ -170,6 +169,12 @@ class _Handler(BaseHTTPRequestHandler):
         if actor is None or not address.path.startswith(PREFIX):
             self._send(403 if actor is None else 404, None)
             return
+        fails = self.api.fails.get(self.command)
+        if fails in ("refused", "trouble"):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status = 429 if fails == "refused" else 503
+            self._send(status, {"status": status, "message": BUSY})
+            return
         language = "ko" if self.headers.get("Accept-Language", "").startswith("ko") else "en"
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         try:
@@ -184,6 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             if self.command == "PUT":
                 self.api.ended.set()
+        if fails == "lost":
+            self.close_connection = True
+            return
         self._send(status, body)
 
     def _do(self, actor: Actor, path: str, query: dict[str, str], language: str) -> tuple[int, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.dashboards_api import DashboardsApi, Verdict, dashboards_api
+from support.dashboards_api import BUSY, DashboardsApi, Verdict, dashboards_api
 
 from madang_hub.dashboards import versions as store_rules
 from madang_hub.dashboards.archive import contents, manifest_of
-from madang_hub.dashboards.model import Actor, Policy, State
+from madang_hub.dashboards.model import Actor, Check, Dashboard, Policy, State
 from madang_lab import publish_command
 from madang_lab.command import parser_for
 from madang_lab.publish import course as courses
@@ -194,7 +194,9 @@ def test_nobody_sees_a_version_that_was_not_for_them(
     found = api.store.find(first.slug)
     assert found is not None
     assert (found.audience.people, found.audience.signed_in) == (frozenset({"lee", "hana"}), False)
-    assert course.message.endswith(course_sentences.say({"MADANG_LANG": "en"}, "narrow"))
+    narrow = course_sentences.say({"MADANG_LANG": "en"}, "narrow")
+    assert course.message.count(narrow) == 1
+    assert course.message.endswith(narrow)
 
 
 def test_refusals_keep_the_services_words(api: DashboardsApi, notebook: Path, home: Path) -> None:
@@ -311,6 +313,228 @@ def test_what_nobody_foresaw_ends_it_as_well(
     with pytest.raises(RuntimeError, match="a fault of ours"):
         asyncio.run(work)
     assert (course.stage, course.message[:20]) == ("failed", "Something went wrong")
+
+
+# ---- ends between the two steps of the audience ------------------------------------------------
+
+HANA = Wish("판매", audience=Audience(people=("lee", "hana")))
+"""A new version for lee, who could see it before, and for hana."""
+CLOSED = "For now only those can see the dashboard who could before"
+OPEN = "Who may see it may have changed already."
+
+
+@pytest.fixture
+def shown(api: DashboardsApi, notebook: Path, home: Path) -> Wish:
+    """:data:`HANA`, for a dashboard of kim and lee that is shown."""
+    first = publish(api, notebook, Wish("판매", audience=Audience(people=("kim", "lee"))), home)
+    return replace(HANA, slug=first.slug)
+
+
+def at(api: DashboardsApi, slug: str) -> Dashboard:
+    found = api.store.find(slug)
+    assert found is not None
+    return found
+
+
+def at_check(api: DashboardsApi, does: Callable[[str], object]) -> None:
+    """``does`` something to the dashboard once, before the check of the new version ends."""
+    original, left = api.check, [does]
+
+    def check(slug: str) -> None:
+        if left and at(api, slug).versions[-1].check is Check.CHECKING:
+            left.pop()(slug)
+        original(slug)
+
+    api.check = check  # type: ignore[method-assign]  # somebody is faster
+
+
+def after_check(api: DashboardsApi, does: Callable[[str], object]) -> None:
+    """``does`` something once, after the check of the new version has ended."""
+    original, left = api.check, [does]
+
+    def check(slug: str) -> None:
+        before = at(api, slug).versions[-1].check
+        original(slug)
+        if left and before is Check.CHECKING is not at(api, slug).versions[-1].check:
+            left.pop()(slug)
+
+    api.check = check  # type: ignore[method-assign]  # somebody is faster
+
+
+def test_a_refused_version_says_that_the_audience_is_smaller_already(
+    api: DashboardsApi, notebook: Path, home: Path, shown: Wish
+) -> None:
+    api.fails["PUT"] = "refused"
+    course = publish(api, notebook, shown, home)
+    assert (course.stage, course.known) == ("failed", True)
+    assert course.message.startswith(f"{BUSY} {CLOSED}")
+    found = at(api, shown.slug)
+    assert (found.audience.people, found.last) == (frozenset({"lee"}), 1)
+    # what the dialog was filled from is still what there is: nobody but the course changed it
+    assert (course.slug, course.revision) == (shown.slug, found.revision)
+    # the same again ends well
+    api.fails.clear()
+    again = publish(api, notebook, replace(shown, expect=course.revision), home)
+    assert (again.stage, again.message) == ("done", "“판매” is published.")
+    assert at(api, shown.slug).audience.people == {"lee", "hana"}
+
+
+def test_a_lost_answer_to_a_version_is_not_taken_for_none(
+    api: DashboardsApi, notebook: Path, home: Path, shown: Wish
+) -> None:
+    api.fails["PUT"] = "lost"
+    course = publish(api, notebook, shown, home)
+    assert (course.stage, course.known, course.slug) == ("failed", False, shown.slug)
+    assert course.message.startswith("Everything was sent, but the service did not answer.")
+    assert CLOSED in course.message
+    assert "Try again" not in course.message
+    assert at(api, shown.slug).last == 2
+
+
+@pytest.mark.parametrize(
+    ("fails", "said", "more"), [("refused", BUSY, False), ("lost", "does not answer", True)]
+)
+def test_a_first_step_without_success(
+    api: DashboardsApi, notebook: Path, home: Path, shown: Wish, fails: str, said: str, more: bool
+) -> None:
+    api.fails["PATCH"] = fails
+    course = publish(api, notebook, shown, home)
+    assert (course.stage, course.known, course.revision) == ("failed", True, 0)
+    assert said in course.message
+    assert (OPEN in course.message, CLOSED in course.message) == (more, False)
+    assert at(api, shown.slug).last == 1
+
+
+def test_a_version_that_is_shown_is_never_called_unpublished(
+    api: DashboardsApi, notebook: Path, home: Path, shown: Wish
+) -> None:
+    after_check(api, lambda _: api.fails.update(PATCH="refused"))
+    course = publish(api, notebook, shown, home)
+    assert (course.stage, course.shown, course.let_in) == ("done", True, False)
+    assert course.message == (
+        f"“판매” is published, but those whom you added are not let in yet. {BUSY} "
+        "Choose on the dashboard’s page who may see it."
+    )
+    found = at(api, shown.slug)
+    assert (found.current, found.audience.people) == (2, frozenset({"lee"}))
+
+
+def test_a_lost_answer_to_the_second_step_leaves_open_who_is_in(
+    api: DashboardsApi, notebook: Path, home: Path, shown: Wish
+) -> None:
+    after_check(api, lambda _: api.fails.update(PATCH="lost"))
+    course = publish(api, notebook, shown, home)
+    assert (course.stage, course.shown, course.let_in) == ("done", True, False)
+    assert "those whom you added may not be let in yet" in course.message
+
+
+def test_the_command_gives_the_link_and_says_that_not_all_are_in(
+    api: DashboardsApi, command: Command, notebook: Path, shown: Wish
+) -> None:
+    after_check(api, lambda _: api.fails.update(PATCH="refused"))
+    status, out, err = command(str(notebook), "--update", "--people", "lee,hana")
+    assert (status, out.endswith(f"/{shown.slug}/\n")) == (1, True)
+    assert "not let in yet" in err
+
+
+def test_a_version_that_is_not_shown_lets_nobody_in_to_another(
+    api: DashboardsApi, notebook: Path, home: Path, shown: Wish
+) -> None:
+    at_check(api, lambda slug: api.store.move(slug, lambda d: store_rules.show(d, 1, AUTHOR, 1)))
+    course = publish(api, notebook, shown, home)
+    assert (course.stage, course.shown) == ("done", False)
+    assert "does not show this version" in course.message
+    assert CLOSED in course.message
+    assert at(api, shown.slug).audience.people == {"lee"}
+
+
+def test_a_check_without_a_word_says_it_as_well(
+    api: DashboardsApi,
+    notebook: Path,
+    home: Path,
+    shown: Wish,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api.verdict = None
+    monkeypatch.setattr(courses, "PATIENCE_S", 20.0)
+    course = publish(api, notebook, shown, home)
+    assert (course.stage, course.known) == ("failed", False)
+    assert course.message.startswith("The files are there, but nothing is known of the check.")
+    assert CLOSED in course.message
+
+
+def test_what_stands_before_the_service_does_not_end_the_waiting(
+    api: DashboardsApi, notebook: Path, home: Path
+) -> None:
+    """It says in words of its own that the service is away for a moment."""
+    looks = 0
+
+    async def pause(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        api.fails = {"GET": "trouble"} if looks < 5 else {}
+
+    assert publish(api, notebook, Wish("판매"), home, pause=pause).stage == "done"
+
+
+def test_who_is_refused_while_it_is_checked_is_not_told_that_it_is_not_published(
+    api: DashboardsApi, notebook: Path, home: Path
+) -> None:
+    async def pause(_: float) -> None:
+        api.fails["GET"] = "refused"
+
+    course = publish(api, notebook, Wish("판매"), home, pause=pause)
+    assert (course.stage, course.message, course.known) == ("failed", BUSY, False)
+
+
+def test_stopping_in_between_says_it_as_well(
+    api: DashboardsApi, notebook: Path, home: Path, shown: Wish
+) -> None:
+    (notebook.parent / "data.bin").write_bytes(os.urandom(8 * 2**20))
+    api.slow.clear()
+    api.arrived.clear()
+    course = Course()
+
+    async def stop() -> None:
+        work = run(course, Dashboards(api.url, "o" * 32), notebook, shown, Author(home, "en"))
+        task = asyncio.create_task(work)
+        assert await asyncio.to_thread(api.arrived.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        api.slow.set()
+
+    asyncio.run(stop())
+    assert course.stage == "stopped"
+    assert course.message.startswith(f"Stopped. No new version was published. {CLOSED}")
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "blames"),
+    [("en", "could not be checked", "notebook"), ("ko", "새 버전을 점검하지 못해", "노트북")],
+)
+def test_a_check_that_could_not_be_run_blames_no_notebook(
+    api: DashboardsApi, notebook: Path, home: Path, language: str, said: str, blames: str
+) -> None:
+    api.verdict = Verdict(passed=False, ran=False)
+    course = publish(api, notebook, Wish("판매"), home, author=Author(home, language))
+    assert (course.stage, course.cell, course.traceback, course.known) == ("failed", 0, "", True)
+    assert said in course.message
+    assert blames not in course.message
+    # nobody else changed it, so what stood in the dialog is still good
+    assert course.revision == at(api, course.slug).revision
+
+
+def test_a_change_elsewhere_while_it_is_checked_is_not_taken_for_its_own(
+    api: DashboardsApi, notebook: Path, home: Path
+) -> None:
+    api.verdict = Verdict(passed=False, ran=False)
+    at_check(
+        api, lambda slug: api.store.move(slug, lambda d: store_rules.edit(d, "A", "", AUTHOR, 1))
+    )
+    course = publish(api, notebook, Wish("판매"), home)
+    assert course.stage == "failed"
+    assert 0 < course.revision < at(api, course.slug).revision
 
 
 # ---- rules --------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ from madang_lab.publish.wish import Audience, Wish, digest, secrets_in
 from madang_lab.words import path_words, size_words
 
 OK, FAILED, WORDS = 0, 1, 2
-"""Exit statuses: published (or nothing in the way), not published, called in a way that cannot be."""
+"""Exit statuses: published (or nothing in the way); not, or not for all who were named; called in a way that
+cannot be."""
 
 SENTENCES: dict[str, dict[str, str]] = {
     "about": {
@@ -264,6 +265,8 @@ async def _publish(
     if course.stage != "done":
         raise _RefusedError("")
     print(address(environ, course.url))
+    if not course.let_in:
+        raise _RefusedError("")
 
 
 def address(environ: Mapping[str, str], url: str) -> str:

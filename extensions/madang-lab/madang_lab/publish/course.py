@@ -6,7 +6,7 @@
         \\________\\__________\\__________\\______-> failed, stopped
 
 The audience changes in two steps (:func:`.wish.meanwhile`): before the new version is sent nobody is let in who
-was not, and after it is shown nobody is left out who was named.
+was not, and after it is shown nobody is left out who was named. Every end between the two says so.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ Pause = Callable[[float], Awaitable[None]]
 
 
 class _EndedError(Exception):
-    """It ends here; the sentence is for the author."""
+    """It ends here; the sentence is for the author, ``known`` as in :class:`.progress.Course`."""
+
+    def __init__(self, message: str, *, known: bool = True) -> None:
+        super().__init__(message)
+        self.known = known
 
 
 async def run(
@@ -77,33 +81,47 @@ async def run(
             sent = await _sent(course, service, notebook, plan, wish, author, archive, told)
         await _checked(course, service, sent, wish, author, told, pause)
     except _EndedError as ended:
-        course.stage, course.message = "failed", str(ended)
+        _failed(course, str(ended), known=ended.known)
     except RefusedError as refused:
-        course.stage, course.message = "failed", refused.message
+        # a version that was taken is checked all the same
+        _failed(course, refused.message, known=not course.version)
     except AwayError as away:
-        log.warning("Not published: %s", away)
-        course.stage, course.message = "failed", say(words, "away")
+        log.warning("Not published, or not known: %s", away)
+        _failed(course, say(words, _silent(course) or "away"), known=not course.late)
     except ChangedMeanwhileError as changed:
-        course.stage, course.message = "failed", say(words, "changed", path=changed.path)
+        _failed(course, say(words, "changed", path=changed.path))
     except TooMuchError as much:
-        course.stage = "failed"
-        course.message = said_of(words, much.note, plan, Limits())
+        _failed(course, said_of(words, much.note, plan, Limits()))
     except OSError as error:
-        course.stage = "failed"
         if error.errno in _FULL:
-            course.message = say(words, "full")
+            _failed(course, say(words, "full"))
         else:
-            course.message = say(words, "unreadable", why=error.strerror or type(error).__name__)
+            why = error.strerror or type(error).__name__
+            _failed(course, say(words, "unreadable", why=why))
     except asyncio.CancelledError:
-        # all of it was on its way: whether it was taken is not known
-        late = course.stage == "checking" or 0 < course.total <= course.done
-        course.stage, course.message = "stopped", say(words, "stopped late" if late else "stopped")
+        course.known = not course.late
+        course.message = say(words, "stopped late" if course.late else "stopped")
+        course.stage = "stopped"
         raise
     except Exception:
-        course.stage, course.message = "failed", say(words, "broken")
+        _failed(course, say(words, _silent(course) or "broken"), known=not course.late)
         raise
     finally:
+        halfway = {"asked": "perhaps narrow", "between": "narrow"}.get(course.audience)
+        if halfway and not (course.stage == "done" and course.shown):
+            course.message = f"{course.message} {say(words, halfway)}"
         told()
+
+
+def _failed(course: Course, message: str, *, known: bool = True) -> None:
+    course.stage, course.message, course.known = "failed", message, known
+
+
+def _silent(course: Course) -> str:
+    """The sentence where all was sent and then nobody answered; "": there is still something to send."""
+    if course.version:
+        return "no word"
+    return "no answer" if course.late else ""
 
 
 def _plan(notebook: Path, wish: Wish, author: Author) -> Plan:
@@ -175,7 +193,7 @@ async def _sent(
     """The dashboard with its new version."""
     course.stage = "sending"
     told()
-    found = await _opened(service, wish, author)
+    found = await _opened(course, service, wish, author)
     course.slug, course.url, course.title = found["slug"], found["url"], found["title"]
     # at once: what was begun and not ended goes on as this dashboard
     await asyncio.to_thread(remembered.remember, author.home, notebook, course.slug)
@@ -190,31 +208,43 @@ async def _sent(
     found = await service.send(
         course.slug, archive, course.total, query, author.language, on_its_way
     )
+    course.revision = found["revision"]
     course.version = found["version"]["number"] if found["version"] else 0
     if not course.version:
         raise AwayError("the service has no version of what was sent")
     return found
 
 
-async def _opened(service: Dashboards, wish: Wish, author: Author) -> dict[str, Any]:
+async def _opened(
+    course: Course, service: Dashboards, wish: Wish, author: Author
+) -> dict[str, Any]:
     """The dashboard that gets the version: made, or with its new words and the narrower audience."""
     words: dict[str, object] = {"title": wish.title, "description": wish.description}
     if not wish.slug:
         body = {**words, "team": wish.team, "audience": wish.audience.as_json()}
-        return await service.create(body, author.language)
+        found = await service.create(body, author.language)
+        course.revision, course.audience = found["revision"], "whole"
+        return found
     found = await service.find(wish.slug, author.language)
     now = audience_of(found)
     between = meanwhile(now, wish.audience)
     changes = {name: value for name, value in words.items() if found[name] != value}
     if not same(now, between):
         changes["audience"] = between.as_json()
-    if not changes:
-        # else it is asked with the change
-        if wish.expect is not None and wish.expect != found["revision"]:
-            raise _EndedError(say(author.words, "revision"))
-        return found
-    changes["expect"] = found["revision"] if wish.expect is None else wish.expect
-    return await service.change(wish.slug, changes, author.language)
+    if changes:
+        changes["expect"] = found["revision"] if wish.expect is None else wish.expect
+        course.audience = "asked" if "audience" in changes else "as it was"
+        try:
+            found = await service.change(wish.slug, changes, author.language)
+        except RefusedError:
+            course.audience = "as it was"
+            raise
+        course.revision = found["revision"]
+    # else it is asked with the change
+    elif wish.expect is not None and wish.expect != found["revision"]:
+        raise _EndedError(say(author.words, "revision"))
+    course.audience = "whole" if same(audience_of(found), wish.audience) else "between"
+    return found
 
 
 async def _checked(
@@ -229,38 +259,65 @@ async def _checked(
     """Wait for the check's word, then let in who was to be let in anew."""
     course.stage = "checking"
     told()
-    waited, silent = 0.0, 0
+    waited, silent, no_word = 0.0, 0, say(author.words, "no word")
     while (version := found["version"]) and version["number"] == course.version:
         if version["check"] != "checking":
             break
         if waited >= PATIENCE_S:
-            raise _EndedError(say(author.words, "no word"))
+            raise _EndedError(no_word, known=False)
         next_look = min(EVERY_S, max(FIRST_S, waited))
         await pause(next_look)
         waited += next_look
         try:
             found, silent = await service.find(course.slug, author.language), 0
-        except AwayError as error:
+        except (AwayError, RefusedError) as error:
+            # what stands before the service says in its own words that it is away
+            if isinstance(error, RefusedError) and error.status < 500:
+                raise
             silent += 1
             if silent >= SILENT:
-                raise _EndedError(say(author.words, "no word")) from error
+                raise _EndedError(no_word, known=False) from error
     service.forget()
+    if found["revision"] == course.revision + 1:
+        # the check's own word; more than that is somebody else's
+        course.revision = found["revision"]
+    if same(audience_of(found), wish.audience):
+        course.audience = "whole"
     if version is None or version["number"] != course.version or version["check"] == "replaced":
         raise _EndedError(say(author.words, "replaced"))
     if version["check"] != "passed":
         course.cell, course.traceback = version["cell"], version["said"]
-        which = "failed cell" if course.cell else "failed"
+        which = "failed cell" if course.cell else "failed" if version["ran"] else "not run"
         sentences = [say(author.words, which, cell=course.cell)]
         if found["current"]:
             sentences.append(say(author.words, "stays"))
-        if not same(audience_of(found), wish.audience):
-            sentences.append(say(author.words, "narrow"))
         raise _EndedError(" ".join(sentences))
-    if not same(audience_of(found), wish.audience):
-        changes = {"audience": wish.audience.as_json(), "expect": found["revision"]}
-        found = await service.change(course.slug, changes, author.language)
-    course.stage, course.shown = "done", found["current"] == course.version
-    course.message = say(author.words, "done" if course.shown else "not shown", title=course.title)
+    course.shown = found["current"] == course.version
+    if not course.shown:
+        course.message = say(author.words, "not shown", title=course.title)
+    elif same(audience_of(found), wish.audience):
+        course.message = say(author.words, "done", title=course.title)
+    else:
+        course.message = await _let_in(course, service, found, wish, author)
+    course.stage = "done"
+
+
+async def _let_in(
+    course: Course, service: Dashboards, found: dict[str, Any], wish: Wish, author: Author
+) -> str:
+    """Let in those who were to be let in anew, as the new version is shown; the sentence how that ended."""
+    course.audience, course.let_in = "asked", False
+    changes = {"audience": wish.audience.as_json(), "expect": found["revision"]}
+    try:
+        await service.change(course.slug, changes, author.language)
+    except RefusedError as refused:
+        course.audience = "between"
+        return say(author.words, "not let in", title=course.title, why=refused.message)
+    except AwayError as away:
+        log.warning("Published, but perhaps not for all: %s", away)
+        return say(author.words, "perhaps not let in", title=course.title)
+    course.audience, course.let_in = "whole", True
+    return say(author.words, "done", title=course.title)
 
 
 def lines(plan: Plan, author: Author) -> dict[str, list[str]]:

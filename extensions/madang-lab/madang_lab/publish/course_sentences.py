@@ -30,6 +30,12 @@ SENTENCES: dict[str, dict[str, str]] = {
         "again.",
         "ko": "점검에서 {cell}번 셀이 실패해 새 버전을 공개하지 않았습니다. 셀을 고쳐 다시 게시해 주세요.",
     },
+    "not run": {
+        "en": "The new version could not be checked, so it is not shown. Publish it again; if this stays, "
+        "tell an admin.",
+        "ko": "새 버전을 점검하지 못해 공개하지 않았습니다. 다시 게시해 주세요. 그래도 그대로면 관리자에게 "
+        "알려 주세요.",
+    },
     "stays": {
         "en": "What was published before stays.",
         "ko": "전에 게시한 버전은 그대로 보입니다.",
@@ -43,9 +49,34 @@ SENTENCES: dict[str, dict[str, str]] = {
         "a few minutes.",
         "ko": "파일은 보냈지만 점검 결과를 받지 못했습니다. 몇 분 뒤 대시보드의 관리 화면에서 확인해 주세요.",
     },
+    "no answer": {
+        "en": "Everything was sent, but the service did not answer. Look at the dashboard’s page in a few "
+        "minutes: it says whether the version was taken.",
+        "ko": "파일은 다 보냈지만 대시보드 서비스가 응답하지 않았습니다. 새 버전이 올라갔는지 몇 분 뒤 "
+        "대시보드의 관리 화면에서 확인해 주세요.",
+    },
+    # what became of the audience
     "narrow": {
-        "en": "Until a version passes, the dashboard is only for those for whom it was before as well.",
-        "ko": "점검을 통과할 때까지는 전에도 볼 수 있던 사람만 대시보드를 볼 수 있습니다.",
+        "en": "For now only those can see the dashboard who could before and whom you chose this time as "
+        "well. You can change that on its page.",
+        "ko": "지금은 전에도 볼 수 있었고 이번에도 고른 사람만 대시보드를 볼 수 있습니다. 대시보드의 관리 "
+        "화면에서 바꿀 수 있습니다.",
+    },
+    "perhaps narrow": {
+        "en": "Who may see it may have changed already. Look at that on the dashboard’s page.",
+        "ko": "볼 수 있는 사람은 이미 바뀌었을 수 있습니다. 대시보드의 관리 화면에서 확인해 주세요.",
+    },
+    "not let in": {
+        "en": "“{title}” is published, but those whom you added are not let in yet. {why} Choose on the "
+        "dashboard’s page who may see it.",
+        "ko": "‘{title}’을(를) 게시했지만 새로 더한 사람은 아직 볼 수 없습니다. {why} 볼 수 있는 사람은 "
+        "대시보드의 관리 화면에서 고를 수 있습니다.",
+    },
+    "perhaps not let in": {
+        "en": "“{title}” is published, but the service does not answer just now: those whom you added may "
+        "not be let in yet. Look on the dashboard’s page who may see it.",
+        "ko": "‘{title}’을(를) 게시했지만 지금 대시보드 서비스가 응답하지 않아, 새로 더한 사람은 아직 보지 "
+        "못할 수 있습니다. 볼 수 있는 사람을 대시보드의 관리 화면에서 확인해 주세요.",
     },
     "stopped": {
         "en": "Stopped. No new version was published.",

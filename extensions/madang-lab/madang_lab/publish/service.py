@@ -38,7 +38,7 @@ Mine = dict[str, Any]
 class Dashboards(Service):
     """One person's dashboards at the service's ``url`` (ends without a slash)."""
 
-    # fifty dashboards of twenty versions, some with a traceback
+    # fifty dashboards of twenty versions; or one with twenty tracebacks
     most = 4 * 2**20
 
     def __init__(self, url: str, token: str) -> None:
@@ -208,7 +208,10 @@ def _audience(raw: object) -> dict[str, Any]:
 
 
 def _version(raw: object) -> dict[str, Any] | None:
-    """The newest version: what its check said, and where it went wrong (``cell`` from 1; 0: nowhere)."""
+    """The newest version: what its check said, and where it went wrong (``cell`` from 1; 0: nowhere).
+
+    ``ran`` is false where the check could not be run, which says nothing of the notebook.
+    """
     versions = [row for row in rows(raw, MAX_NAMES) if number(row.get("number"))]
     if not versions:
         return None
@@ -220,6 +223,7 @@ def _version(raw: object) -> dict[str, Any] | None:
         "check": row["check"] if row.get("check") in CHECKS else "",
         "cell": number(row.get("cell")) or 0,
         "said": _long(row.get("said")),
+        "ran": row.get("ran") is not False,
     }
 
 
