@@ -13,7 +13,7 @@ import pytest
 from browser.conftest import Visit
 from browser.visitor import Language, Visitor
 from playwright.sync_api import Locator, expect
-from support.dashboards_api import Verdict
+from support.dashboards_api import BUSY, Verdict
 from support.publishing import AUTHOR, KEY, Author, author, book, sales
 from support.user_server import OWNER
 
@@ -42,6 +42,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "failed": "점검에서 3번 셀이 실패해",
         "show": "셀 보기",
         "aside": "계속 작업하기",
+        "not published": "게시하지 못했습니다",
+        "again": "다시 시도",
         "cannot": "아직 게시할 수 없습니다",
         "home": "홈 전체를 게시하게 됩니다",
     },
@@ -67,6 +69,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "failed": "Cell 3 failed in the check",
         "show": "Show the cell",
         "aside": "Go on working",
+        "not published": "Not published",
+        "again": "Try again",
         "cannot": "This cannot be published yet",
         "home": "all of that would be published",
     },
@@ -164,12 +168,24 @@ def test_from_jupyterlab_to_the_link(minji: Author, visit: Visit, language: Lang
     form.get_by_role("checkbox", name=words["class"]).check()
     expect(form.get_by_role("status")).to_have_text("")
     person.picture("ready", full_page=False)
+    # refused: the next try goes on with the same words, as the dashboard that the first one began
+    api.fails["PUT"] = "refused"
+    press(person, "publish")
+    expect(dialog(person)).to_contain_text(words["not published"])
+    expect(dialog(person)).to_contain_text(BUSY)
+    api.fails.clear()
+    press(person, "again")
+    target = dialog(person).locator("select").first
+    expect(target.locator("option:checked")).to_have_text(words["new version"])
+    expect(dialog(person).get_by_label(words["people"], exact=True)).to_have_value("hana, kim")
+    dialog(person).get_by_label(words["looked"]).check()
+    person.picture("again", full_page=False)
     press(person, "publish")
     expect(dialog(person).get_by_role("status")).to_contain_text(words["checking"])
     person.picture("checking", full_page=False)
     api.verdict = Verdict()
     expect(dialog(person)).to_contain_text(words["published"])
-    made = api.store.of("minji")[-1]
+    [made] = api.store.of("minji")
     link = dialog(person).get_by_role("link")
     expect(link).to_have_attribute("href", re.compile(f"/services/dashboards/d/{made.slug}/$"))
     assert made.published

@@ -70,7 +70,11 @@ export type Stage =
   | 'failed'
   | 'stopped';
 
-/** How far it is; `done` and `total` are bytes, `cell` counts from 1 (0: none). */
+/**
+ * How far it is; `done` and `total` are bytes, `cell` counts from 1 (0: none), `revision` is the dashboard's after
+ * what was done to it (0: nothing was). `known` is false where it is not known whether the version is or will be
+ * shown, `let_in` where it is shown, but not yet to all who were named.
+ */
 export interface ICourse {
   stage: Stage;
   done: number;
@@ -83,6 +87,9 @@ export interface ICourse {
   cell: number;
   traceback: string;
   shown: boolean;
+  known: boolean;
+  let_in: boolean;
+  revision: number;
   stoppable: boolean;
 }
 
@@ -100,6 +107,12 @@ export interface IForm {
   teams: string[];
   size: string;
   despite: boolean;
+}
+
+/** What stood in the dialog, and the revision of the dashboard that it was filled from; `null`: of a new one. */
+export interface IKept {
+  form: IForm;
+  revision: number | null;
 }
 
 /** Whether the button is shown. */
@@ -131,6 +144,28 @@ export function begin(target: IDashboard | null, plan: IPlan, mine: IMine): IFor
     teams: audience.teams,
     size: sizes.includes(size) ? size : (sizes[0] ?? ''),
     despite: false
+  };
+}
+
+/**
+ * What the dialog shows when it comes: what stood there before, unless the dashboard was changed elsewhere
+ * meanwhile, which is to be seen.
+ */
+export function opened(kept: IKept | null, own: IDashboard[], plan: IPlan, mine: IMine): IForm {
+  if (kept?.form.slug === '') {
+    return { ...kept.form, despite: false };
+  }
+  const last = own.find(one => one.slug === (kept ? kept.form.slug : mine.last)) ?? null;
+  return kept && last?.revision === kept.revision
+    ? { ...kept.form, despite: false }
+    : begin(last, plan, mine);
+}
+
+/** What is kept after a course: what it began goes on as the same dashboard, changed by nobody but itself. */
+export function afterwards(kept: IKept, course: ICourse): IKept {
+  return {
+    form: { ...kept.form, slug: course.slug || kept.form.slug },
+    revision: course.revision || kept.revision
   };
 }
 
@@ -184,6 +219,20 @@ export function share(course: ICourse): number | null {
 
 export function ended(course: ICourse): boolean {
   return ['done', 'failed', 'stopped'].includes(course.stage);
+}
+
+/** How it ended, in a word for the title. */
+export function ending(
+  course: ICourse
+): 'published' | 'not for all' | 'not shown' | 'stopped' | 'unknown' | 'not published' {
+  switch (course.stage) {
+    case 'done':
+      return course.shown ? (course.let_in ? 'published' : 'not for all') : 'not shown';
+    case 'stopped':
+      return 'stopped';
+    default:
+      return course.known ? 'not published' : 'unknown';
+  }
 }
 
 /** Bytes as people read them (powers of 1024), as the server part writes them. */

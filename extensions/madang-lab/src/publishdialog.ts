@@ -9,9 +9,11 @@ import {
   begin,
   type IDashboard,
   type IForm,
+  type IKept,
   type IMine,
   type IPlan,
   missing,
+  opened,
   sizeWords,
   targets,
   type Whom
@@ -23,20 +25,19 @@ const LISTED = 200;
 
 export class PublishForm extends Widget {
   /**
-   * @param kept - what stood there when it was shown before
+   * @param kept - what stood there when it was shown before, and is still good
    */
   constructor(
     private readonly mine: IMine,
     private readonly plan: IPlan,
     private readonly words: PublishWords,
-    kept: IForm | null
+    kept: IKept | null
   ) {
     super();
     this.addClass('madang-Publish');
     const own = targets(mine, plan.notebook);
     this._targets = [null, ...own];
-    const last = own.find(one => one.slug === (kept ? kept.slug : mine.last)) ?? null;
-    this._form = kept && (kept.slug === '' || last) ? { ...kept, despite: false } : this._begin(last);
+    this._form = opened(kept, own, plan, mine);
     this._draw();
     this.node.addEventListener('input', () => this._read());
     this.node.addEventListener('change', () => this._read());
@@ -45,6 +46,11 @@ export class PublishForm extends Widget {
   /** What stands there now. */
   get form(): IForm {
     return this._form;
+  }
+
+  /** The same, to be shown again. */
+  get kept(): IKept {
+    return { form: this._form, revision: this.target?.revision ?? null };
   }
 
   /** The dashboard that gets a new version; `null`: a new one. */

@@ -8,7 +8,18 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
 import { ask, LostError, RefusedError } from './api';
-import { address, ended, type ICourse, type IForm, type IMine, type IPlan, share, wish } from './publish';
+import {
+  address,
+  afterwards,
+  ended,
+  ending,
+  type ICourse,
+  type IKept,
+  type IMine,
+  type IPlan,
+  share,
+  wish
+} from './publish';
 import { element, PublishForm } from './publishdialog';
 import type { PublishWords } from './publishwords';
 
@@ -38,7 +49,7 @@ export class PublishSteps {
     }
     this._asking = true;
     try {
-      let kept: IForm | null = null;
+      let kept: IKept | null = null;
       do {
         kept = await this._once(path, kept);
       } while (kept !== null);
@@ -52,7 +63,7 @@ export class PublishSteps {
   }
 
   /** One try; what stood in the dialog if it is to be shown again. */
-  private async _once(path: string, kept: IForm | null): Promise<IForm | null> {
+  private async _once(path: string, kept: IKept | null): Promise<IKept | null> {
     if (!(await this._saved(path))) {
       return null;
     }
@@ -105,7 +116,7 @@ export class PublishSteps {
     if (!button.accept) {
       return null;
     }
-    return (await this._send(path, wish(form, plan, target, path))) ? null : form;
+    return await this._send(path, wish(form, plan, target, path), body.kept);
   }
 
   /** Save what is open; false, with a notice, if that cannot be. */
@@ -127,14 +138,14 @@ export class PublishSteps {
     }
   }
 
-  /** Send it and follow it; false: the dialog is to be shown again. */
-  private async _send(path: string, body: object): Promise<boolean> {
+  /** Send it and follow it; what the dialog is to be shown again with, if it is. */
+  private async _send(path: string, body: object, kept: IKept): Promise<IKept | null> {
     let id: string;
     try {
       id = (await ask<{ id: string }>('POST', 'publish/send', this.language, body)).id;
     } catch (error) {
       this._failed(error);
-      return false;
+      return kept;
     }
     const following = new Following(this.words, this.language, id);
     const course = await following.end();
@@ -145,16 +156,20 @@ export class PublishSteps {
         ),
         { autoClose: false }
       );
-      return true;
+      return null;
     }
     if (following.left) {
       this._notice(course);
-      return true;
+      return null;
     }
-    return course.stage === 'done' ? await this._done(course) : await this._wrong(path, course);
+    if (course.stage === 'done') {
+      await this._done(course);
+      return null;
+    }
+    return (await this._wrong(path, course)) ? afterwards(kept, course) : null;
   }
 
-  private async _done(course: ICourse): Promise<boolean> {
+  private async _done(course: ICourse): Promise<void> {
     const body = new Widget();
     body.addClass('madang-Publish');
     body.node.append(element('p', '', course.message));
@@ -170,14 +185,13 @@ export class PublishSteps {
     if (url) {
       buttons.push(Dialog.okButton({ label: this.trans.__('Open it') }));
     }
-    const { button } = await showDialog({ title: this.trans.__('Published'), body, buttons });
+    const { button } = await showDialog({ title: this.words.ending(course), body, buttons });
     if (button.accept && url) {
       window.open(url, '_blank', 'noopener');
     }
-    return true;
   }
 
-  /** False: it is to be tried again. */
+  /** Whether it is to be tried again. */
   private async _wrong(path: string, course: ICourse): Promise<boolean> {
     const body = new Widget();
     body.addClass('madang-Publish');
@@ -192,16 +206,11 @@ export class PublishSteps {
     const cell = course.cell > 0;
     const label = cell ? this.trans.__('Show the cell') : this.trans.__('Try again');
     buttons.push(Dialog.okButton({ label }));
-    const title =
-      course.stage === 'stopped' ? this.trans.__('Stopped') : this.trans.__('Not published');
-    const { button } = await showDialog({ title, body, buttons });
-    if (!button.accept) {
-      return true;
-    }
-    if (cell) {
+    const { button } = await showDialog({ title: this.words.ending(course), body, buttons });
+    if (button.accept && cell) {
       this._show(path, course.cell);
     }
-    return cell;
+    return button.accept && !cell;
   }
 
   private _show(path: string, cell: number): void {
@@ -234,7 +243,7 @@ export class PublishSteps {
     const url = linkOf(course);
     const label = this.trans.__('Open it');
     if (course.stage === 'done') {
-      Notification.success(course.message, {
+      Notification.emit(course.message, ending(course) === 'published' ? 'success' : 'warning', {
         autoClose: false,
         actions: url ? [{ label, callback: () => void window.open(url, '_blank', 'noopener') }] : []
       });

@@ -3,7 +3,7 @@
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { type ICourse, type IDashboard, sizeWords } from './publish';
+import { ending, type ICourse, type IDashboard, sizeWords } from './publish';
 
 export class PublishWords {
   constructor(readonly trans: TranslationBundle) {}
@@ -54,6 +54,24 @@ export class PublishWords {
         return this.trans.__('Look at what may be a secret first, and say that you have.');
       default:
         return '';
+    }
+  }
+
+  /** The title above what is said at the end. */
+  ending(course: ICourse): string {
+    switch (ending(course)) {
+      case 'published':
+        return this.trans.__('Published');
+      case 'not for all':
+        return this.trans.__('Published, but not for all yet');
+      case 'not shown':
+        return this.trans.__('Checked, but not shown');
+      case 'stopped':
+        return this.trans.__('Stopped');
+      case 'unknown':
+        return this.trans.__('Not known yet');
+      default:
+        return this.trans.__('Not published');
     }
   }
 

@@ -5,14 +5,18 @@ import {
   type ICourse,
   type IDashboard,
   type IForm,
+  type IKept,
   type IMine,
   type IPlan,
   address,
+  afterwards,
   audienceOf,
   begin,
+  ending,
   mayPublish,
   missing,
   names,
+  opened,
   share,
   sizeWords,
   targets,
@@ -100,6 +104,72 @@ test('a new version begins with what the dashboard says', () => {
   assert.equal(gone.size, 'large');
   const fresh = begin(null, PLAN, mine({ sizes: [] }));
   assert.deepEqual([fresh.title, fresh.whom, fresh.size], ['판매 현황', 'me', '']);
+});
+
+/** How a try ended. */
+function course(changes: Partial<ICourse> = {}): ICourse {
+  return {
+    stage: 'failed',
+    done: 0,
+    total: 0,
+    slug: '',
+    url: '',
+    title: '',
+    version: 0,
+    message: '',
+    cell: 0,
+    traceback: '',
+    shown: false,
+    known: true,
+    let_in: true,
+    revision: 0,
+    stoppable: false,
+    ...changes
+  };
+}
+
+/** What the dialog shows after that, where the dashboards are these. */
+function again(kept: IKept, how: ICourse, ...dashboards: IDashboard[]): IForm {
+  const there = mine({ dashboards, last: how.slug });
+  return opened(afterwards(kept, how), targets(there, PLAN.notebook), PLAN, there);
+}
+
+test('the next try goes on as the dashboard that the last one began', () => {
+  const kept = { form: form({ title: '새', description: '말' }), revision: null };
+  const begun = again(kept, course({ slug: 'x', revision: 2 }), dashboard('x', { revision: 2 }));
+  assert.deepEqual([begun.slug, begun.title, begun.description], ['x', '새', '말']);
+  // nothing was begun
+  assert.equal(again(kept, course()).slug, '');
+  assert.equal(again(kept, course()).title, '새');
+});
+
+test('what stood in the dialog is kept only while nobody changed the dashboard elsewhere', () => {
+  const filled = form({ slug: 'a', title: '새', whom: 'some', people: 'hana, kim' });
+  const kept = { form: filled, revision: 4 };
+  const audience = { people: ['hana'], teams: [], everyone: false, links: 0 };
+  const refused = course({ slug: '' });
+  const same = again(kept, refused, dashboard('a', { revision: 4 }));
+  assert.deepEqual([same.title, same.people], ['새', 'hana, kim']);
+  // somebody took kim out: that is seen, and is not undone unseen
+  const other = again(kept, refused, dashboard('a', { revision: 5, audience, title: '전' }));
+  assert.deepEqual([other.slug, other.title, other.people], ['a', '전', 'hana']);
+  // its own change is no other's
+  const own = course({ slug: 'a', revision: 6 });
+  assert.equal(again(kept, own, dashboard('a', { revision: 6, audience })).people, 'hana, kim');
+  assert.equal(again(kept, own, dashboard('a', { revision: 7, audience })).people, 'hana');
+  // it is gone
+  assert.equal(again(kept, own).slug, '');
+  assert.equal(again({ form: { ...filled, despite: true }, revision: 4 }, refused, dashboard('a')).despite, false);
+});
+
+test('"not published" is said of no version that is shown or may be', () => {
+  assert.equal(ending(course()), 'not published');
+  assert.equal(ending(course({ known: false })), 'unknown');
+  assert.equal(ending(course({ stage: 'stopped' })), 'stopped');
+  const done = course({ stage: 'done', shown: true });
+  assert.equal(ending(done), 'published');
+  assert.equal(ending({ ...done, let_in: false }), 'not for all');
+  assert.equal(ending({ ...done, shown: false }), 'not shown');
 });
 
 test('names stand between commas, spaces or lines', () => {
