@@ -284,6 +284,28 @@ def test_nobody_else_starts_an_app(hub: AppsHub, dashboard: Dashboard) -> None:
     assert hub.ask("POST", f"{ACCOUNT}/server", json=right).status_code == 403
 
 
+def test_nothing_is_left_of_a_refused_server(hub: AppsHub) -> None:
+    """Neither a row nor a spawner: a loop of a trainee's would fill the Hub with them."""
+    hub.ask("POST", "/users/minji")
+    own = hub.ask("POST", "/users/minji/tokens", json={"note": "own"}).json()["token"]
+    for method, token in [("POST", own), ("PUT", own), ("POST", TOKENS["admins"])]:
+        answer = hub.ask(method, "/users/minji/servers/mine", token)
+        assert answer.status_code == 403, (method, answer.text)
+        assert "노트북을 게시" in answer.json()["message"]
+    renamed = hub.ask("PATCH", "/users/minji/servers/", own, json={"name": "mine"})
+    assert renamed.status_code == 403
+    # a link is enough to make a browser ask
+    with hub.browser("minji") as browser:
+        for query in ("", "?opt-x=1"):
+            link = f"{hub.url}/hub/spawn/minji/mine{query}"
+            answer = browser.get(link, timeout=30, allow_redirects=False)
+            assert answer.status_code == 403
+            assert "노트북을 게시" in answer.content.decode()
+        assert browser.get(f"{hub.url}/hub/home", timeout=30).status_code == 200
+    found = hub.ask("GET", "/users/minji?include_stopped_servers=1").json()
+    assert set(found["servers"]) <= {""}
+
+
 async def test_many_at_once_wake_one_app(hub: AppsHub, doors: Gate) -> None:
     made = hub.publish("crowd", ["1 + 1"])
     opened = [asyncio.to_thread(doors.open, made, f"v{n}") for n in range(4)]

@@ -23,7 +23,7 @@ from madang_hub.dashboards.gateway import sealed
 from madang_hub.dashboards.gateway.gateway import Doing
 from madang_hub.dashboards.model import Dashboard
 
-from .conftest import Guard, Outside, listener
+from .conftest import BASE, Guard, Outside, listener
 
 pytestmark = pytest.mark.engine
 
@@ -198,6 +198,35 @@ def test_the_container_opens_to_the_key_alone(hub: tuple[AppsHub, Guard], doors:
     wrong = {"X-Madang-Key": sealed.key(hub[0].secret, sealed.new_name())}
     assert requests.get(f"{port}/state", headers=wrong, timeout=30).status_code == 404
     assert requests.get(f"{port}/state", headers={"X-Madang-Key": key}, timeout=30).ok
+
+
+def test_a_refused_server_leaves_the_own_one_alone(
+    engine: docker.DockerClient, hub: tuple[AppsHub, Guard]
+) -> None:
+    """Servers with names are the apps' alone; that one was wished for by a link costs nobody a kernel."""
+    stack, person = hub[0], "/users/kim"
+    assert stack.ask("POST", person).status_code == 201
+    instance = stack.places.settings.instance
+    # what the engine knows of a person's server: its name, and whose it is
+    labels = {"madang.instance": instance, "madang.user": "kim", "madang.server": ""}
+    own = engine.containers.run(
+        BASE,
+        ["sleep", "600"],
+        name=f"{instance}-user-kim",
+        labels=labels,
+        network_mode="none",
+        init=True,
+        detach=True,
+    )
+    link = f"{stack.url}/hub/spawn/kim/foo?opt-x=1"
+    with stack.browser("kim") as browser:
+        assert browser.get(link, timeout=60, allow_redirects=False).status_code == 403
+    for method in ("POST", "PUT"):
+        assert stack.ask(method, f"{person}/servers/foo", json={}).status_code == 403
+    own.reload()
+    assert own.status == "running"
+    found = stack.ask("GET", f"{person}?include_stopped_servers=1").json()
+    assert set(found["servers"]) <= {""}
 
 
 def test_nothing_is_left_of_a_stopped_app(

@@ -169,6 +169,16 @@ class AppsHub:
         headers = {"Authorization": f"token {token}"}
         return requests.request(method, self.api + path, headers=headers, timeout=60, **more)
 
+    def browser(self, person: str) -> requests.Session:
+        """A browser in which this person has signed in."""
+        session, login = requests.Session(), f"{self.url}/hub/login"
+        session.headers["Sec-Fetch-Mode"] = "navigate"
+        session.get(login, timeout=30)
+        form = {"username": person, "password": "x" * 16, "_xsrf": session.cookies["_xsrf"]}
+        answer = session.post(login, data=form, timeout=30, allow_redirects=False)
+        assert answer.status_code == 302, answer.text
+        return session
+
     def servers(self) -> dict[str, dict[str, Any]]:
         """The account's servers, as somebody who may see everything sees them."""
         found = self.ask("GET", f"/users/{DASHBOARD_ACCOUNT}").json()["servers"]

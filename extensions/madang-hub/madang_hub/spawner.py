@@ -367,14 +367,16 @@ class MadangSpawner(EngineTrouble, DockerSpawner):
         super().load_state(state)
         self.network_index = state.get("network_index", -1)
         self._answered = self.network_index >= 0
-        if self._answered:
+        if self._answered and not self.name:
             self.running.add(self.user.name)
 
     def clear_state(self) -> None:
         super().clear_state()
         self.network_index = -1
         self._answered = False
-        self.running.discard(self.user.name)
+        if not self.name:
+            # what has a name is no person's server, whoever it is said to be of
+            self.running.discard(self.user.name)
 
     # ---- progress -------------------------------------------------------------------------
 

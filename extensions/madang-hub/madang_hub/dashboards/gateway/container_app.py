@@ -23,13 +23,22 @@ class DashboardSpawner(AppServer, MadangSpawner):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if self.is_app:
-            # the account has many
+        if self.name:
+            # the account has many; and what is refused must not have the name of the person's own container
             self.set_trait("name_template", f"{self.name_template}--{{servername}}")
 
     async def start(self) -> str:
         """Start the person's server, or the app."""
         return await (self._start_app() if self.is_app else super().start())
+
+    async def poll(self) -> int | str | None:
+        """As of every server; what is refused never runs."""
+        return 0 if self.is_refused else await super().poll()
+
+    async def stop(self, now: bool = False) -> None:
+        """As of every server; of what is refused there is nothing to stop."""
+        if not self.is_refused:
+            await super().stop(now)
 
     async def _start_app(self) -> str:
         """Returns its URL as soon as the runner answers.

@@ -38,6 +38,15 @@ class DashboardLocalSpawner(AppServer, MadangLocalSpawner):
         """Start the person's server, or the app."""
         return await (self._start_app() if self.is_app else super().start())
 
+    async def poll(self) -> int | None:
+        """As of every server; what is refused never runs."""
+        return 0 if self.is_refused else await super().poll()
+
+    async def stop(self, now: bool = False) -> None:
+        """As of every server; of what is refused there is nothing to stop."""
+        if not self.is_refused:
+            await super().stop(now)
+
     async def _start_app(self) -> Any:
         """Returns as soon as the runner listens.
 

@@ -22,7 +22,7 @@ from madang_hub.texts import Text
 from madang_hub.user_server import UserServer
 from madang_hub.web.i18n import N_, gettext_for
 
-_NOT_BY_HAND = N_(
+NOT_BY_HAND = N_(
     "Servers with names are started by the dashboards service alone. Start your own server, or publish a "
     "notebook."
 )
@@ -51,6 +51,12 @@ class AppServer(UserServer):
         """Whether this is a server of the service account."""
         return bool(self.user.name == DASHBOARD_ACCOUNT)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether this is a person's server with a name: none is ever started, so there is nothing to ask or
+        to end."""
+        return bool(self.name) and not self.is_app
+
     def choose(self, options: Any) -> Choice:
         """Check the request's options and set the limits by them.
 
@@ -78,7 +84,7 @@ class AppServer(UserServer):
         return choice
 
     def _not_by_hand(self) -> StartRefused:
-        message = gettext_for(self.language)(_NOT_BY_HAND)
+        message = gettext_for(self.language)(NOT_BY_HAND)
         return StartRefused(message, reason="named", log=self.name[:40], status_code=403)
 
     @property
