@@ -66,6 +66,16 @@ def visit(doors: Gate, dashboard: Dashboard) -> Iterator[Visit]:
     doors.do(doors.gateway.end(dashboard.slug, ["minji", "james"]))
 
 
+@pytest.fixture
+def alone(doors: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test with a gateway of its own: each stops what it did not start, and there is one in real life."""
+
+    async def nothing() -> list[Any]:
+        return []
+
+    monkeypatch.setattr(doors.gateway.apps, "compare", nothing)
+
+
 def key_of(hub: AppsHub, doors: Gate, slug: str) -> str:
     """The key of the runner of an app."""
     return sealed.key(hub.secret, doors.gateway.apps.current[slug].name)
@@ -306,6 +316,23 @@ def test_nothing_is_left_of_a_refused_server(hub: AppsHub) -> None:
     assert set(found["servers"]) <= {""}
 
 
+def test_what_somebody_else_started_is_stopped(
+    hub: AppsHub, doors: Gate, dashboard: Dashboard
+) -> None:
+    """An admin sends an order again, say of a dashboard that was deleted since."""
+    assert dashboard.shown is not None
+    doors.visit(dashboard)
+    mine = doors.gateway.apps.current[dashboard.slug].name
+    name = sealed.new_name()
+    order = dataclasses.replace(order_of(dashboard, dashboard.shown), slug="deleted")
+    body = {"display_name": name, "user_options": sealed.options(hub.secret, name, order)}
+    answer = hub.ask("POST", f"{ACCOUNT}/servers/{name}", json=body)
+    assert answer.status_code in (201, 202), answer.text
+    wait_for(lambda: name not in hub.servers(), "what nobody here started to be stopped", 40)
+    assert mine in hub.servers()
+    doors.do(doors.gateway.end(dashboard.slug, ["minji"]))
+
+
 async def test_many_at_once_wake_one_app(hub: AppsHub, doors: Gate) -> None:
     made = hub.publish("crowd", ["1 + 1"])
     opened = [asyncio.to_thread(doors.open, made, f"v{n}") for n in range(4)]
@@ -400,6 +427,7 @@ async def test_an_app_that_hangs_keeps_nobody_in(hub: AppsHub, doors: Gate) -> N
     await asyncio.to_thread(doors.do, doors.gateway.stop("hanging"))
 
 
+@pytest.mark.usefixtures("alone")
 def test_floods_are_refused(hub: AppsHub, dashboard: Dashboard) -> None:
     few = Limits(minute=2, burst=5, rate=0.001)
     with gate(hub, limits=few) as doors:
@@ -412,6 +440,7 @@ def test_floods_are_refused(hub: AppsHub, dashboard: Dashboard) -> None:
             doors.open(dashboard)
 
 
+@pytest.mark.usefixtures("alone")
 def test_it_stops_when_nobody_came_for_ten_minutes(hub: AppsHub) -> None:
     made = hub.publish("quiet", ["1"])
     with gate(hub) as doors:
@@ -432,6 +461,7 @@ def test_it_stops_when_nobody_came_for_ten_minutes(hub: AppsHub) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("alone")
 def test_what_dies_is_noticed_and_its_visits_end(hub: AppsHub) -> None:
     made = hub.publish("mortal", ["1"])
     with gate(hub) as doors:
@@ -448,6 +478,7 @@ def test_what_dies_is_noticed_and_its_visits_end(hub: AppsHub) -> None:
         assert doors.gateway.apps.current["mortal"].name != name
 
 
+@pytest.mark.usefixtures("alone")
 def test_what_runs_is_adopted(hub: AppsHub) -> None:
     """After a restart of the Hub and of the gateway."""
     made = hub.publish("lasting", ["1"])

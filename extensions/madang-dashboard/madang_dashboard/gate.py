@@ -1,7 +1,9 @@
-"""The door of the container: who has no key gets the same 404 wherever he knocks."""
+"""The door of the container: who has no key gets the same 404 wherever he knocks. To one question it answers
+without the key: the proof that it has that key itself, so that nobody need show it to a stranger."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Mapping
@@ -24,6 +26,8 @@ STATE_HEADER = "X-Madang-State"
 # allow-popups and allow-top-navigation.
 POLICY = "sandbox allow-scripts allow-downloads; frame-ancestors 'self'; base-uri 'self'; object-src 'none'"
 
+NONCE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+"""What somebody draws who asks for the proof: ``GET /state?nonce=<nonce>`` without a key."""
 _BASE = re.compile(r"/(?:(?!\.\.?/)[A-Za-z0-9._~@-]+/)*")
 
 
@@ -89,6 +93,25 @@ class Nothing(Sealed):
         raise web.HTTPError(404)
 
 
+def proof(key: str, nonce: str) -> str:
+    """What only somebody with ``key`` can answer to ``nonce``: 64 characters."""
+    return hmac.new(key.encode(), f"proof\0{nonce}".encode(), hashlib.sha256).hexdigest()
+
+
+class ProofHandler(Sealed):
+    """``GET /state?nonce=<nonce>`` without the key. Says nothing else, not even whether somebody is there."""
+
+    def initialize(self, proof: str) -> None:
+        """What is answered."""
+        self._proof = proof
+
+    def get(self) -> None:
+        """The proof."""
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(self._proof)
+
+
 class StateHandler(Sealed):
     """``GET /state``: visits, seats, errors. For the author, through the gateway."""
 
@@ -134,7 +157,7 @@ class Door(Router):
     """Lets requests with the key through to ``inside``."""
 
     def __init__(self, key: str, inside: web.Application) -> None:
-        self._key = key.encode()
+        self._secret, self._key = key, key.encode()
         self._inside = inside
 
     def find_handler(
@@ -144,4 +167,8 @@ class Door(Router):
         shown = request.headers.pop(KEY_HEADER, "")
         if hmac.compare_digest(shown.encode(), self._key):
             return self._inside.find_handler(request, **kwargs)
+        nonce = request.query_arguments.get("nonce", [b""])[0].decode("latin-1")
+        if request.method == "GET" and request.path == "/state" and NONCE.fullmatch(nonce):
+            found = {"proof": proof(self._secret, nonce)}
+            return self._inside.get_handler_delegate(request, ProofHandler, found)
         return self._inside.get_handler_delegate(request, Nothing)

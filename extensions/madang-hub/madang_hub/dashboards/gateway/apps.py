@@ -16,7 +16,7 @@ from madang_hub.dashboards.gateway import life as rules
 from madang_hub.dashboards.gateway import sealed
 from madang_hub.dashboards.gateway.hub import AppsHub, HubAwayError, HubRefusedError, Server
 from madang_hub.dashboards.gateway.life import Life, Patience
-from madang_hub.dashboards.gateway.runner import Runner, RunnerAwayError, Seen
+from madang_hub.dashboards.gateway.runner import Runner, RunnerAwayError, Seen, StrangerError
 from madang_hub.dashboards.gateway.sealed import Order
 
 log = logging.getLogger("madang.dashboards")
@@ -25,6 +25,7 @@ LOOK = 0.2
 """Seconds between two looks whether a starting app answers."""
 USUAL = 5.0
 """Seconds that a start takes until one was measured."""
+LOOKING = "it is still looking what runs"
 HUB_TROUBLE = (HubAwayError, HubRefusedError)
 
 
@@ -110,19 +111,21 @@ class Apps:
         app = self.current.get(order.slug)
         if app is None or app.order != order:
             if app is not None and app.name:
+                # also one that still starts: it is stopped when it has
                 self.leaving.append(app)
             app = self.current[order.slug] = App(order)
         now = self._clock()
         if rules.may_start(app.life, now):
             app.life = rules.started(app.life, now)
+            # before its task's first step: what is in no list is stopped by nobody
+            app.name = sealed.new_name()
             app.starting = asyncio.create_task(self._start(app))
         return app
 
     async def _start(self, app: App) -> None:
         began = self._clock()
         try:
-            app.name = name = sealed.new_name()
-            app.runner, app.seen = await self.serve(name, app.order)
+            app.runner, app.seen = await self.serve(app.name, app.order)
         except StartError as error:
             app.said = str(error)
             log.warning("the app of %s does not start: %s", app.order.slug, app.said[:500])
@@ -162,12 +165,15 @@ class Apps:
                 if self._clock() > deadline:
                     raise StartError(f"It did not start within {self.patience.start:.0f} seconds.")
                 await asyncio.sleep(LOOK)
-            runner = Runner(self._session, server.url, sealed.key(self._secret, name))
-            return runner, await runner.seen()
+            return await self._met(name, server.url)
         except HubRefusedError as error:
             raise StartError(str(error)) from error
         except (HubAwayError, RunnerAwayError) as error:
             raise StartError(f"It could not be started ({error}).") from error
+
+    async def _met(self, name: str, url: str) -> tuple[Runner, Seen]:
+        runner = Runner(self._session, url, sealed.key(self._secret, name))
+        return runner, await runner.seen()
 
     # ---- the end --------------------------------------------------------------------------
 
@@ -187,9 +193,9 @@ class Apps:
         app.life = Life(since=self._clock())
         self.leaving = [one for one in self.leaving if one is not app]
 
-    def drop(self, name: str, order: Order) -> None:
-        """This server must go."""
-        self._unwanted[name] = order.content
+    def drop(self, name: str, order: Order | None = None) -> None:
+        """This server must go; ``order``: what it shows, where that is known."""
+        self._unwanted[name] = order.content if order is not None else ""
 
     def _drop(self, app: App) -> None:
         if app.name:
@@ -221,14 +227,15 @@ class Apps:
         """
         servers = await self._hub.servers()
         if any(server is not None and server.pending == "check" for server in servers.values()):
-            raise HubAwayError("it is still looking what runs")
+            raise HubAwayError(LOOKING)
         adopted = []
         for name, server in servers.items():
             if self.find(name) or name in self._checking:
                 continue
             app = await self._adopted(name, server)
             if app is None:
-                self._unwanted.setdefault(name, "")
+                if name not in self._unwanted:
+                    self.drop(name)
                 continue
             self.current[app.order.slug] = app
             adopted.append(app)
@@ -244,9 +251,8 @@ class Apps:
             return None
         if order.check or not server.ready or not server.url or order.slug in self.current:
             return None
-        runner = Runner(self._session, server.url, sealed.key(self._secret, name))
         try:
-            seen = await runner.seen()
+            runner, seen = await self._met(name, server.url)
         except RunnerAwayError:
             return None
         now = self._clock()
@@ -257,28 +263,56 @@ class Apps:
         """Ask an app that runs how it is; False: it has ended."""
         if app.runner is None or not app.life.runs:
             return True
+        runner = app.runner
         try:
-            app.seen = await app.runner.seen()
-            app.heard = self._clock()
+            seen = await runner.seen()
         except RunnerAwayError as error:
-            if not await self._gone(app):
+            if app.runner is not runner:
+                return False
+            silent = self._clock() - app.heard >= self.patience.silent
+            if not silent and not isinstance(error, StrangerError):
                 return True
-            log.warning("the app of %s has ended (%s)", app.order.slug, error)
-            app.said = "It ended by itself; where memory ran out, this is why."
-            self._drop(app)
-            app.life = rules.ended(app.life, self._clock(), self.patience)
-            self.leaving = [one for one in self.leaving if one is not app]
+            self._ended(app, str(error))
             return False
+        if app.runner is not runner:
+            return False
+        app.seen, app.heard = seen, self._clock()
         return True
 
-    async def _gone(self, app: App) -> bool:
-        if self._clock() - app.heard >= self.patience.silent:
-            return True
-        try:
-            server = await self._hub.server(app.name)
-        except HUB_TROUBLE:
-            return False
-        return server is None or not (server.ready or server.pending)
+    def _ended(self, app: App, why: str) -> None:
+        log.warning("the app of %s has ended (%s)", app.order.slug, why)
+        app.said = "It ended by itself; where memory ran out, this is why."
+        self._drop(app)
+        app.life = rules.ended(app.life, self._clock(), self.patience)
+        self.leaving = [one for one in self.leaving if one is not app]
+
+    async def compare(self) -> list[tuple[App, str]]:
+        """Hold what the Hub says that runs against what should; those that have ended, with their names.
+
+        What runs and is nobody's is dropped: an admin may have started it.
+
+        Raises:
+            HubAwayError, HubRefusedError: the Hub does not say what runs.
+        """
+        asked = self._clock()
+        servers = await self._hub.servers()
+        if any(server is not None and server.pending == "check" for server in servers.values()):
+            raise HubAwayError(LOOKING)
+        ended = []
+        for app in self.all():
+            if app.runner is None or not app.life.runs or app.life.since > asked:
+                # the Hub's answer may be older than its start
+                continue
+            server = servers.get(app.name)
+            if server is None or not server.ready or server.url != app.runner.url:
+                ended.append((app, app.name))
+                self._ended(app, "the Hub says so")
+        for name, server in servers.items():
+            known = self.find(name) or name in self._checking or name in self._unwanted
+            if not known and (server is None or not server.pending):
+                log.warning("the server %s is no dashboard's; it is stopped", name)
+                self.drop(name)
+        return ended
 
     async def report(self) -> None:
         """Tell the Hub when each app was last used."""

@@ -36,6 +36,8 @@ log = logging.getLogger("madang.dashboards")
 
 ROUND = 1.0
 """Seconds between two looks at apps and visits."""
+COMPARE = 10.0
+"""Seconds between two looks at what the Hub says that runs."""
 REPORT = 60.0
 """Seconds between two reports of use to the Hub."""
 LONGEST_QUERY = 2048
@@ -92,12 +94,15 @@ class HubGateway:
         self.closers: dict[str, dict[int, Callable[[], None]]] = {}
         """How to close each socket of a visit, by the visit's name."""
         self._waiting = 0
-        self._reported = clock()
+        self._reported = self._compared = clock()
         self._adopted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """Let go of the connections; apps run on, the next gateway adopts them."""
+        for task in self._tasks:
+            task.cancel()
+        await self.idle()
         await self._hub.close()
         await self.session.close()
 
@@ -141,6 +146,7 @@ class HubGateway:
             raise FailedError(_SAID[Doing.FAILED]) from None
         finally:
             self._waiting -= 1
+        await self._proved(app)
         if not app.life.runs or self.apps.current.get(dashboard.slug) is not app:
             raise FailedError(_SAID[Doing.FAILED])
         if self._full(app):
@@ -152,6 +158,23 @@ class HubGateway:
         self._settle(app)
         asked = query[:LONGEST_QUERY]
         return f"visit/{name}/" + (f"?{asked}" if asked else "")
+
+    async def _proved(self, app: App) -> None:
+        """Whoever has the address of an app that ended is not it.
+
+        Raises:
+            FailedError: it does not run; or what answers there just now is not it, or nothing does.
+        """
+        runner = app.runner
+        if runner is None:
+            raise FailedError(_SAID[Doing.FAILED])
+        try:
+            await runner.proved()
+        except RunnerAwayError as error:
+            log.warning("nobody is let in to the app of %s: %s", app.order.slug, error)
+            raise FailedError(_SAID[Doing.FAILED]) from error
+        if app.runner is not runner:
+            raise FailedError(_SAID[Doing.FAILED])
 
     async def end(self, slug: str, visitors: Collection[str]) -> None:
         """As :meth:`.gateway.Gateway.end`."""
@@ -252,6 +275,22 @@ class HubGateway:
         if now - self._reported >= REPORT:
             self._reported = now
             await self.apps.report()
+        if now - self._compared >= COMPARE:
+            self._compared = now
+            # nor is this waited for: the Hub may hang
+            self.later(self._compare())
+
+    async def _compare(self) -> None:
+        try:
+            ended = await self.apps.compare()
+        except HUB_TROUBLE as error:
+            log.warning("the Hub does not say which dashboards run: %s", error)
+            return
+        for app, name in ended:
+            for visit in self.open_visits.of_app(name):
+                self._over(visit)
+            self._settle(app)
+        self.later(self.apps.clear())
 
     async def _look(self, app: App) -> None:
         """Hear how an app is, and forget visits that it does not know any more."""
@@ -283,6 +322,11 @@ class HubGateway:
         except RunnerAwayError as error:
             # its sockets are closed, so the runner ends it by itself after a few seconds
             log.warning("a visit was not ended by the runner: %s", error)
+
+    async def idle(self) -> None:
+        """Return when nothing is under way that nobody waits for."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def later(self, work: Any) -> None:
         """Begin ``work``; nobody waits for it."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from madang_hub.dashboards.gateway import sealed
 from madang_hub.dashboards.gateway.gateway import DeskVisit, Trouble
 from madang_hub.dashboards.gateway.proxied import BASE_HEADER, KEY_HEADER, STATE_HEADER
 
+PROOF_BYTES = 64
+STRANGE = "something else answers at its address"
 ASKING = aiohttp.ClientTimeout(total=10)
 
 
 class RunnerAwayError(RuntimeError):
     """The runner does not answer, or not sensibly."""
+
+
+class StrangerError(RunnerAwayError):
+    """Something else answers where the runner was: it cannot prove that it has the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +89,35 @@ class Runner:
         # the session leaves answers packed as they come
         self._headers = {KEY_HEADER: key, "Accept-Encoding": "identity"}
 
-    async def seen(self) -> Seen:
-        """What it says of itself.
+    async def proved(self) -> None:
+        """Have it prove that it has the key; the key is not sent.
 
         Raises:
-            RunnerAwayError: nothing, or no sense; or it is not ours.
+            StrangerError: it answers and cannot.
+            RunnerAwayError: it does not answer.
         """
+        nonce = sealed.new_nonce()
+        try:
+            async with self.session.get(
+                f"{self.url}/state?nonce={nonce}", timeout=ASKING, allow_redirects=False
+            ) as reply:
+                # no more is read of it than a proof has
+                said = await reply.content.readexactly(PROOF_BYTES)
+        except (aiohttp.ClientResponseError, asyncio.IncompleteReadError) as error:
+            raise StrangerError(STRANGE) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise RunnerAwayError(type(error).__name__) from error
+        if not hmac.compare_digest(said, sealed.proof(self.key, nonce).encode()):
+            raise StrangerError(STRANGE)
+
+    async def seen(self) -> Seen:
+        """What it says of itself, after it has proved that it is the runner.
+
+        Raises:
+            StrangerError: it is not.
+            RunnerAwayError: it says nothing, or no sense.
+        """
+        await self.proved()
         try:
             async with self.session.get(
                 self.url + "/state", headers=self._headers, timeout=ASKING
@@ -102,8 +134,10 @@ class Runner:
         """End a visit with its kernel; nothing happens where it has ended.
 
         Raises:
+            StrangerError: it is not the runner.
             RunnerAwayError: no answer.
         """
+        await self.proved()
         try:
             async with self.session.delete(
                 f"{self.url}/visit/{visit}", headers=self._headers, timeout=ASKING

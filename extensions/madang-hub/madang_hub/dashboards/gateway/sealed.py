@@ -57,6 +57,16 @@ def key(secret: str, name: str) -> str:
     return _mac(secret, "key", name)
 
 
+def new_nonce() -> str:
+    """A question that nobody was asked before: 43 characters."""
+    return secrets.token_urlsafe(32)
+
+
+def proof(key: str, nonce: str) -> str:
+    """What only a runner with ``key`` answers to ``nonce`` (``madang_dashboard.gate``): 64 characters."""
+    return hmac.new(key.encode(), f"proof\0{nonce}".encode(), hashlib.sha256).hexdigest()
+
+
 def options(secret: str, name: str, order: Order) -> dict[str, Any]:
     """The options to start the server ``name`` with."""
     return {"order": asdict(order), "seal": _mac(secret, "order", _text(name, order))}
