@@ -320,3 +320,21 @@ async def test_of_two_that_start_at_once_none_is_lost(stage: Stage) -> None:
     await stage.settled()
     assert stage.hub.stopped == [gone]
     assert set(stage.hub.running) == {newer.name}
+
+
+async def test_a_stop_does_not_wait_for_the_hub(stage: Stage) -> None:
+    app = await stage.ready()
+    name = app.name
+    await stage.gateway.open(published("slug", "0" * 64), "minji", "ko", "")
+    stage.hub.hanging = asyncio.Event()
+    async with asyncio.timeout(5):
+        await stage.gateway.stop("slug")
+    assert stage.gateway.visits("slug") == []
+    assert stage.gateway.state("slug").doing is Doing.ASLEEP
+    # the snapshot is in use until the Hub has done it
+    assert ORDER.content in stage.gateway.in_use()
+    assert stage.hub.stopped == []
+    stage.hub.hanging.set()
+    await stage.settled()
+    assert stage.hub.stopped == [name]
+    assert stage.gateway.in_use() == frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from madang_hub.dashboards import versions as rules
+from madang_hub.dashboards.web import rounds
 from madang_hub.dashboards.web.app import PUBLIC, ROUTES
 from madang_hub.dashboards.web.rounds import Rounds
 from madang_hub.dashboards.web.upload import Versions
@@ -321,6 +323,39 @@ async def test_who_leaves_a_team_or_madang_is_put_out(site: Site) -> None:
     site.directory.end("moe", "removed", site.parts.now())
     await site.rounds.enforce()
     assert site.gateway.ended == [(slug, "tom"), (slug, "moe")]
+
+
+async def test_what_takes_long_keeps_nobody_in(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Authors who left, say, whose many dashboards a Hub that hangs does not stop."""
+    slug = await site.published(**FOR_CLASS)
+    await site.visits("tom", slug)
+    site.directory.set_memberships("tom", {}, "operator")
+    hangs = asyncio.Event()
+
+    async def authors() -> None:
+        hangs.set()
+        await asyncio.Event().wait()
+
+    looks = 0
+    twice = asyncio.Event()
+    enforce = site.rounds.enforce
+
+    async def counted() -> None:
+        nonlocal looks
+        if hangs.is_set():
+            await enforce()
+            looks += 1
+            if looks == 2:
+                twice.set()
+
+    monkeypatch.setattr(site.rounds, "authors", authors)
+    monkeypatch.setattr(site.rounds, "enforce", counted)
+    monkeypatch.setattr(rounds, "LOOK", 0.01)
+    running = asyncio.create_task(site.rounds.run())
+    await asyncio.wait_for(twice.wait(), 20)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert site.gateway.ended == [(slug, "tom")]
 
 
 async def test_who_came_by_a_link_goes_with_it(site: Site) -> None:

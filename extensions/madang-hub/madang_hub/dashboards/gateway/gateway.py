@@ -169,7 +169,10 @@ class Gateway(Protocol):
         """End the visits of these visitors at once: they may not come in any more."""
 
     async def stop(self, slug: str) -> None:
-        """End all visits and the app. The next :meth:`start` or :meth:`open` starts what is current then."""
+        """End all visits at once, and the app as soon as the Hub does; that is not waited for.
+
+        The next :meth:`start` or :meth:`open` starts what is current then.
+        """
 
     async def check(self, dashboard: Dashboard, version: Version) -> CheckResult:
         """Run a version as for a visitor, in the real environment.

@@ -193,7 +193,8 @@ class HubGateway:
             self.apps.drop(app.name, app.order)
         for visit in self.open_visits.of(slug):
             self._over(visit)
-        await self.apps.clear()
+        # not waited for: the Hub may take long, or hang; what it did not stop is asked for again
+        self.later(self.apps.clear())
 
     async def check(self, dashboard: Dashboard, version: Version) -> CheckResult:
         """As :meth:`.gateway.Gateway.check`."""

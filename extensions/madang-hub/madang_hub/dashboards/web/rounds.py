@@ -1,7 +1,8 @@
 """What the clock and changes of people bring about, whether a page asks or not.
 
-Every few seconds the open visits are held against the audiences of now, and checks are begun; now and then what
-is due, whose author has left, and what nobody names any more. A part that fails is said and done again.
+Every few seconds the open visits are held against the audiences of now, in a task of its own, and checks are
+begun; now and then what is due, whose author has left, and what nobody names any more. A part that fails is
+said and done again.
 """
 
 from __future__ import annotations
@@ -44,27 +45,36 @@ class Rounds:
 
     async def run(self) -> None:
         """Until cancelled."""
+        # what takes long in the rest keeps nobody in
+        both = [asyncio.create_task(self._audiences()), asyncio.create_task(self._rest())]
+        try:
+            await asyncio.gather(*both)
+        finally:
+            for task in (*both, *self._checks.values()):
+                task.cancel()
+
+    async def _audiences(self) -> None:
+        while True:
+            await self._attempt(self.enforce)
+            await asyncio.sleep(LOOK)
+
+    async def _rest(self) -> None:
         loop = asyncio.get_running_loop()
         due = collect = loop.time()
-        try:
-            while True:
-                await self._attempt(self.enforce)
-                await self._attempt(self.check)
-                if loop.time() >= due:
-                    await self._attempt(self.tick)
-                    await self._attempt(self.authors)
-                    due = loop.time() + DUE
-                if loop.time() >= collect:
-                    await self._attempt(self.collect)
-                    collect = loop.time() + COLLECT
-                self._wake.clear()
-                try:
-                    await asyncio.wait_for(self._wake.wait(), LOOK)
-                except TimeoutError:
-                    continue
-        finally:
-            for task in self._checks.values():
-                task.cancel()
+        while True:
+            await self._attempt(self.check)
+            if loop.time() >= due:
+                await self._attempt(self.tick)
+                await self._attempt(self.authors)
+                due = loop.time() + DUE
+            if loop.time() >= collect:
+                await self._attempt(self.collect)
+                collect = loop.time() + COLLECT
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), LOOK)
+            except TimeoutError:
+                continue
 
     async def _attempt(self, part: Callable[[], Awaitable[object]]) -> None:
         try:
