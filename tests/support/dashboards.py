@@ -349,4 +349,5 @@ async def serving(
     finally:
         server.stop()
         await server.close_all_connections()
+        parts.unpackers.shutdown()
         parts.worker.shutdown()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from support.dashboards import HOSTILE, NOW, Site, serving
 from support.snapshots import entry, packed
 
+from madang_hub.dashboards.archive import received
 from madang_hub.dashboards.bounds import Limits
+from madang_hub.dashboards.web import upload
 from madang_hub.dashboards.web.scopes import ADMIN, PUBLISH
 from madang_hub.people.database import Database
 from madang_hub.places import Places
@@ -285,6 +291,97 @@ async def test_an_archive_that_is_too_large_is_not_read(site: Site) -> None:
     else:
         assert "MB" in answer["message"] or status == 400
     assert status in (400, 413)
+
+
+@pytest.fixture
+def hung_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when the service has noticed that who sends an archive hung up."""
+    noticed, before = asyncio.Event(), upload.Versions.on_connection_close
+
+    def closed(handler: upload.Versions) -> None:
+        before(handler)
+        noticed.set()
+
+    monkeypatch.setattr(upload.Versions, "on_connection_close", closed)
+    return noticed
+
+
+async def send_raw(site: Site, slug: str, data: bytes, length: int) -> asyncio.StreamWriter:
+    """The beginning of an archive, on a connection that stays open."""
+    parts = urlsplit(site.url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    lines = [
+        f"PUT {parts.path}api/dashboards/{slug}/versions?notebook=a.ipynb HTTP/1.1",
+        f"Host: {parts.netloc}",
+        f"Content-Length: {length}",
+        "X-Who: mia",
+        f"X-Scopes: {PUBLISH}",
+        "X-XSRFToken: xsrf",
+    ]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + data)
+    await writer.drain()
+    return writer
+
+
+async def answered(
+    site: Site, method: str, path: str, wanted: Callable[[int, Any], Any], data: bytes | None = None
+) -> bool:
+    """Ask until the answer is as wanted."""
+    async with asyncio.timeout(30):
+        while True:
+            if wanted(*await site.ask("mia", method, path, data=data)):
+                return True
+            await asyncio.sleep(0)
+
+
+async def test_who_hangs_up_has_sent_one_archive_all_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch, hung_up: asyncio.Event
+) -> None:
+    """Until it is unpacked: else whoever hangs up again and again takes every thread."""
+    slug = (await site.made())["slug"]
+    path = f"api/dashboards/{slug}/versions?notebook=a.ipynb"
+    data = packed(entry("a.ipynb"))
+    at_it, goes_on = threading.Event(), threading.Event()
+    threads: list[str] = []
+
+    @contextmanager
+    def slow(*given: Any) -> Iterator[Any]:
+        threads.append(threading.current_thread().name)
+        at_it.set()
+        assert goes_on.wait(30)
+        with received(*given) as incoming:
+            yield incoming
+
+    monkeypatch.setattr(upload, "received", slow)
+    writer = await send_raw(site, slug, data, len(data))
+    assert await asyncio.to_thread(at_it.wait, 30)
+    writer.close()
+    await asyncio.wait_for(hung_up.wait(), 30)
+    assert (await site.ask("mia", "PUT", path, data=data))[0] == 429
+    goes_on.set()
+    assert await answered(site, "GET", f"api/dashboards/{slug}", lambda _, found: found["versions"])
+    assert await answered(site, "PUT", path, lambda status, _: status != 429, data)
+    assert len(threads) == 2
+    # of their own: what waits here keeps no other request waiting
+    assert all(name.startswith("unpacking") for name in threads)
+
+
+async def test_an_archive_that_breaks_off_keeps_no_place(
+    site: Site, hung_up: asyncio.Event
+) -> None:
+    slug = (await site.made())["slug"]
+    path = f"api/dashboards/{slug}/versions?notebook=a.ipynb"
+    data = packed(entry("a.ipynb"))
+    before = asyncio.all_tasks()
+    writer = await send_raw(site, slug, data[:10], len(data))
+    assert await answered(site, "PUT", path, lambda status, _: status == 429, data)
+    writer.close()
+    await asyncio.wait_for(hung_up.wait(), 30)
+    other = packed(entry("a.ipynb", b"other"))
+    assert (await site.ask("mia", "PUT", path, data=other))[0] == 202
+    # nor does anything wait for the rest of it
+    handling = [t for t in asyncio.all_tasks() - before if "_execute" in repr(t.get_coro())]
+    await asyncio.wait_for(asyncio.gather(*handling, return_exceptions=True), 30)
 
 
 async def test_links_are_shown_once_and_can_be_taken_back(site: Site) -> None:

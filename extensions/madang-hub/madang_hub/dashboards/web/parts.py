@@ -33,6 +33,8 @@ from madang_hub.settings import Settings
 R = TypeVar("R")
 log = logging.getLogger("madang.dashboards")
 TEMPLATES = Path(__file__).parent / "templates"
+UNPACKERS = 4
+"""Archives that come in or are unpacked at the same time, of all people."""
 ENVIRONMENT = "dashboard"
 """Image that published notebooks run in."""
 
@@ -43,6 +45,7 @@ class Parts:
 
     Attributes:
         worker: one thread, the only one that uses ``store``.
+        unpackers: threads for archives, so that what waits for them takes no other's.
         prefix: of the service's addresses, with slashes at both ends.
     """
 
@@ -61,6 +64,7 @@ class Parts:
     policy: Policy = field(default_factory=Policy)
     now: Callable[[], datetime] = utc_now
     worker: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "dashboards"))
+    unpackers: Executor = field(default_factory=lambda: ThreadPoolExecutor(UNPACKERS, "unpacking"))
 
     def seconds(self) -> int:
         """Now, in whole seconds since 1970."""

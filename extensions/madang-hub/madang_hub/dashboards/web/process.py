@@ -83,6 +83,7 @@ async def serve() -> None:
     server.stop()
     await server.close_all_connections()
     await gateway.close()
+    parts.unpackers.shutdown()
     parts.worker.shutdown()
     database.close()
 

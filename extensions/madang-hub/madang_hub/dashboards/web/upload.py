@@ -6,7 +6,9 @@ one that breaks off; then it is unpacked by :mod:`madang_hub.dashboards.archive`
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
+from functools import partial
 from typing import IO, Any, cast
 
 from tornado.web import stream_request_body
@@ -15,13 +17,11 @@ from madang_hub.dashboards.archive import received
 from madang_hub.dashboards.model import Actor, Dashboard
 from madang_hub.dashboards.rights import Do, must
 from madang_hub.dashboards.web.api import Answering
-from madang_hub.dashboards.web.parts import ENVIRONMENT, Parts
+from madang_hub.dashboards.web.parts import ENVIRONMENT, UNPACKERS, Parts
 from madang_hub.dashboards.web.wishes import WishError, expected
 from madang_hub.people.service.base import Problem
 from madang_hub.web.i18n import N_
 
-AT_ONCE = 4
-"""Archives that come in or are unpacked at the same time, of all people; one of each person."""
 BUSY = N_("Others are publishing just now, or you are in another window. Try again in a minute.")
 TOO_LARGE = N_("The archive is larger than {most} MB. Leave files out.")
 
@@ -35,6 +35,9 @@ class Versions(Answering):
 
     _file: IO[bytes] | None = None
     _holds = False
+    _closed = False
+    _begun = False
+    """Whether the archive is here: then its name is given back when it is unpacked, whoever hangs up."""
 
     @property
     def _coming(self) -> set[str]:
@@ -54,12 +57,18 @@ class Versions(Answering):
         length = self.request.headers.get("Content-Length", "0")
         if length.isdigit() and int(length) > most:
             raise Problem(413, TOO_LARGE, most=str(most // 2**20))
-        if self.viewer.name in self._coming or len(self._coming) >= AT_ONCE:
+        if self.viewer.name in self._coming or len(self._coming) >= UNPACKERS:
             raise Problem(429, BUSY)
+        if self._closed:
+            # while it was asked who comes; nothing follows
+            return
         self._coming.add(self.viewer.name)
         self._holds = True
         folder = self.parts.store.snapshots.parent
         self._file = await self.off_loop(tempfile.TemporaryFile, dir=folder)
+        if not self._holds:
+            # hung up meanwhile
+            self._let_go()
 
     def parts_limit(self) -> int:
         return self.parts.limits.packed
@@ -69,6 +78,16 @@ class Versions(Answering):
             self._file.write(chunk)
 
     async def put(self, slug: str) -> None:
+        self._begun = True
+        try:
+            after = await self._take(slug)
+        finally:
+            self._begun = False
+            self._let_go()
+        self.rounds.wake()
+        self.send(self.model(after), 202)
+
+    async def _take(self, slug: str) -> Dashboard:
         parts, file = self.parts, self._file
         notebook = self.get_query_argument("notebook", "")
         size = self.get_query_argument("size", "") or parts.default_size
@@ -79,23 +98,21 @@ class Versions(Answering):
             raise WishError
         file.seek(0)
         # a connection that is lost from here on stops nothing: the archive is there
-        self._file = None
-        try:
-            after = await self.off_loop(
-                _keep, parts, file, slug, notebook, self.actor, size, expect
-            )
-        finally:
-            file.close()
-        self.rounds.wake()
-        self.send(self.model(after), 202)
+        keep = partial(_keep, parts, file, slug, notebook, self.actor, size, expect)
+        return await asyncio.get_running_loop().run_in_executor(parts.unpackers, keep)
 
     def on_finish(self) -> None:
         self._let_go()
 
     def on_connection_close(self) -> None:
+        # what waits for the rest of the body ends
+        super().on_connection_close()
+        self._closed = True
         self._let_go()
 
     def _let_go(self) -> None:
+        if self._begun:
+            return
         if self._holds:
             self._coming.discard(self.viewer.name)
             self._holds = False
