@@ -222,6 +222,24 @@ async def test_the_right_to_publish_is_the_hubs_word(site: Site) -> None:
     assert (await site.ask("chief", "GET", f"api/dashboards/{slug}", X_Scopes=PUBLISH))[0] == 404
 
 
+async def test_who_may_not_do_it_learns_nobodys_name(site: Site) -> None:
+    """Whoever asks is told the same whether there is such a person or not."""
+    slug = await site.published(**FOR_CLASS)
+    answers = {
+        str(await site.ask("tom", "POST", path, body, token=True))
+        for name in ("eve", "no-such")
+        for path, body in (("api/dashboards", {"title": "x", "audience": {"people": [name]}}),)
+    }
+    assert len(answers) == 1
+    assert "403" in answers.pop()
+    handed = {
+        str(await site.ask("tom", "POST", f"api/dashboards/{slug}/hand-over", {"to": name}))
+        for name in ("moe", "no-such")
+    }
+    assert len(handed) == 1
+    assert "403" in handed.pop()
+
+
 async def test_a_page_of_somebody_else_changes_nothing(site: Site) -> None:
     """A browser's cookies come along from everywhere; the page's token does not."""
     slug = await site.published(**FOR_CLASS)

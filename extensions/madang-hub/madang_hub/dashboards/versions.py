@@ -44,6 +44,16 @@ TITLE, DESCRIPTION, WHY = 120, 2000, 20_000
 _HERE = (State.UNPUBLISHED, State.PUBLISHED)
 
 
+def must_publish(actor: Actor) -> None:
+    """Whether ``actor`` may publish at all.
+
+    Raises:
+        MayNotError: the actor may not.
+    """
+    if not actor.publishes:
+        raise MayNotError(N_("You may not publish dashboards. Ask a mentor or an admin."))
+
+
 def new(
     slug: str, actor: Actor, title: str, now: int, *, team: str = "", description: str = ""
 ) -> Step:
@@ -53,8 +63,7 @@ def new(
         MayNotError: the actor may not publish, or not for this team.
         MoveError: a text is missing or too long.
     """
-    if not actor.publishes:
-        raise MayNotError(N_("You may not publish dashboards. Ask a mentor or an admin."))
+    must_publish(actor)
     if team and team not in actor.teams | actor.mentor_of:
         raise MayNotError(N_("You are not in {team}. Choose a team of your own."), team=team)
     made = Dashboard(

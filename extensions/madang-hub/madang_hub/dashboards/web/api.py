@@ -84,6 +84,8 @@ class Made(Answering):
 
     async def post(self) -> None:
         parts, body = self.parts, self.body()
+        # before anything is said of people whom the body names
+        rules.must_publish(self.actor)
         team = text_of(body, "team", "")
         title, description = text_of(body, "title"), text_of(body, "description", "")
         wish = await self.wish(body.get("audience", {}))
@@ -141,6 +143,9 @@ class Moved(Answering):
     async def post(self, slug: str, move: str) -> None:
         parts, body = self.parts, self.body()
         before = await self.managed(slug)
+        if move == "hand-over":
+            # before anything is said of whom the body names
+            must(self.actor, Do.HAND_OVER, before, parts.seconds())
         step = await self._step(move, body)
         after = await parts.move(slug, step, expect=expected(body.get("expect")))
         if move == "show" and after.current != before.current:
