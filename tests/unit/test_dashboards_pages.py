@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import logging
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -323,6 +324,22 @@ async def test_who_leaves_a_team_or_madang_is_put_out(site: Site) -> None:
     site.directory.end("moe", "removed", site.parts.now())
     await site.rounds.enforce()
     assert site.gateway.ended == [(slug, "tom"), (slug, "moe")]
+
+
+async def test_no_address_of_a_visit_and_no_query_is_logged(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = "visit/" + "s" * 32 + "/"
+    assert (await site.ask("", "GET", path))[0] == 200
+    assert (await site.ask("", "POST", path))[0] == 405
+    assert (await site.ask("tom", "GET", f"d/{NOWHERE}/?name=s-e-c-r-e-t"))[0] == 404
+    said = [r.getMessage() for r in caplog.records if r.name.startswith("tornado")]
+    assert [line.rpartition(" ")[0] for line in said] == [
+        "200 GET FramePage",
+        "405 POST FramePage",
+        "404 GET VisitPage",
+    ]
 
 
 async def test_what_takes_long_keeps_nobody_in(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

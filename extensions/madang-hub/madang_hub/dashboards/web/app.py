@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from tornado.web import Application, RequestHandler
 
 from madang_hub.dashboards.store import LETTERS, SLUG
@@ -41,12 +43,29 @@ PUBLIC = frozenset({rf"open/{ONE}/", rf"api/open/{ONE}/visit", rf"api/open/{ONE}
 """Those that ask for no account, beside :data:`.process.PUBLIC`: what a link's token opens, nothing else."""
 
 
+access = logging.getLogger("tornado.access")
+
+
+def note(handler: RequestHandler) -> None:
+    """Log a request that was refused or failed (Tornado's ``log_function``): what answered it, but no address.
+
+    The path may open somebody's visit, and the query is the visitor's own.
+    """
+    status = handler.get_status()
+    level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
+    took = 1000 * handler.request.request_time()
+    access.log(
+        level, "%d %s %s %.2fms", status, handler.request.method, type(handler).__name__, took
+    )
+
+
 def application(parts: Parts, rounds: Rounds, hub_prefix: str, cookie_secret: bytes) -> Application:
     """The application at ``parts.prefix``; see :func:`.application_of`."""
     found = application_of(
         DASHBOARD_SERVICE, ROUTES, parts, parts.prefix, hub_prefix, cookie_secret
     )
     found.settings["rounds"] = rounds
+    found.settings["log_function"] = note
     # of the gateway: no cookie, no page of ours; whoever has the random path is that visit's frame
     found.add_handlers(r".*", parts.gateway.handlers(parts.prefix))
     return found
