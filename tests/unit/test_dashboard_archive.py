@@ -71,6 +71,10 @@ def test_a_good_archive_becomes_a_snapshot(tmp_path: Path) -> None:
     assert made.size == 5
     there = tmp_path / made.content
     assert [p.name for p in tmp_path.iterdir()] == [made.content]
+    # a store that was not there yet: whoever is not told a name finds none
+    take(tmp_path / "new", packed(*GOOD))
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) & 0o066 == 0
+    shutil.rmtree(tmp_path / "new")
     assert (there / "files" / "판매.ipynb").read_bytes() == b"{}"
     assert manifest_of(tmp_path, made.content) == made
     assert intact(there, made)

@@ -144,11 +144,17 @@ def test_its_folders_are_closed(root: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         missing("the right to give files away (root)")
     places = Places(Settings.load(tmp_path, {"MADANG_DATA": str(tmp_path / "data")}), "server")
+    for folder in (places.dashboards, places.snapshots):
+        # as an earlier version made them
+        folder.mkdir(mode=0o755, parents=True)
     server.prepare(places, Catalog.load(root / "images" / "images.toml"), {}, datetime.now(UTC))
-    modes = {f: stat.S_IMODE(f.stat().st_mode) for f in places.folders()}
+    folders = (places.dashboards, *places.folders())
+    modes = {f: stat.S_IMODE(f.stat().st_mode) for f in folders}
     # containers that wait have one folder below each; nobody lists the others
     assert modes[places.warm_slots] == modes[places.run] == 0o711
     assert modes[places.mounter_socket.parent] == 0o700
+    # nor does anybody of the machine list what people publish
+    assert modes[places.dashboards] == modes[places.snapshots] == 0o711
 
 
 # ---- in the stack ---------------------------------------------------------------------------------

@@ -158,7 +158,8 @@ def received(source: Readable, store: Path, limits: Limits) -> Iterator[Incoming
         NoRoomError: the disk is too full.
         OSError: it could not be written, or ``source`` not be read.
     """
-    store.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # names in it are the files' own sums: who is not told one, finds none
+    store.mkdir(mode=0o711, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=INCOMING, dir=store))
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -343,7 +343,8 @@ def prepare(places: Places, catalog: Catalog, found: Mapping[str, str], now: dat
     for folder in private:
         os.chown(folder, SERVICE_UID, SERVICE_UID)
         folder.chmod(0o700)
-    # the filter of the engine, which has no right to more, looks into it
+    # the filter of the engine, which has no right to more, looks at what it is told the path of; nobody else of
+    # the machine lists what people publish
     for folder in (places.dashboards, places.snapshots):
         os.chown(folder, SERVICE_UID, SERVICE_UID)
-        folder.chmod(0o755)
+        folder.chmod(0o711)
