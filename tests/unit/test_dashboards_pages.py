@@ -285,6 +285,23 @@ async def test_by_a_link_without_an_account(site: Site) -> None:
     assert (await site.ask("", "GET", f"api/dashboards/{slug}"))[0] == 403
 
 
+async def test_what_can_be_no_link_does_not_reach_the_store(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may send it, as often as they like, and the store has one thread."""
+    slug = await site.published()
+    _, token = await link_to(site, slug)
+    path = f"api/open/{slug}/visit"
+    nothing = await site.ask("", "POST", path, {"link": "x" * len(token)})
+    assert nothing[0] == 404
+    monkeypatch.setattr(site.store, "find", None)
+    for wrong in ("", "x", token[:-1], token + "x", token[:-1] + "\n", token[:-1] + "가"):
+        assert await site.ask("", "POST", path, {"link": wrong}) == nothing
+    object.__setattr__(site.parts, "links", type(site.parts.links)(days=0))
+    for given in (token, "x"):
+        assert await site.ask("", "POST", path, {"link": given}) == nothing
+
+
 async def test_links_end_and_can_be_switched_off(site: Site) -> None:
     slug = await site.published()
     _, token = await link_to(site, slug, days=1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
@@ -26,6 +27,8 @@ from madang_hub.web.i18n import N_
 DAY = 86400
 TOKEN_BYTES = 32
 """Bytes of a link's token, drawn at random: nobody guesses it, so a plain hash of it is enough."""
+TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+"""How they are written (``secrets.token_urlsafe``)."""
 
 
 @dataclass(frozen=True, slots=True)

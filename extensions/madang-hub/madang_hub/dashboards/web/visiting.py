@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from madang_hub.dashboards.audience import Visitor, fingerprint, follows, may_see
+from madang_hub.dashboards.audience import TOKEN, Visitor, fingerprint, follows, may_see
 from madang_hub.dashboards.gateway.gateway import Doing, FailedError, FullError
 from madang_hub.dashboards.model import Dashboard
 from madang_hub.dashboards.web import views
@@ -116,9 +116,13 @@ class Linked(Coming):
             Problem: (404) there is none, the link is none of its, has ended, or links are off.
         """
         parts, now = self.parts, self.parts.seconds()
-        token = fingerprint(text_of(body, "link", ""))
+        given = text_of(body, "link", "")
+        if not parts.links.days or not TOKEN.fullmatch(given):
+            # nobody is known here yet, so the store is not asked for what can be no link
+            raise Problem(404, NOTHING_HERE)
+        token = fingerprint(given)
         found = await parts.work(parts.store.find, slug)
-        if found is None or not parts.links.days:
+        if found is None:
             raise Problem(404, NOTHING_HERE)
         link = follows(found.audience, token, now)
         if link is None or not may_see(found, Visitor(link=token), now):
