@@ -52,7 +52,10 @@ TABLE: dict[str, dict[str, set[str]]] = {
     r"/security/csp-report": {"POST": SIGNED_IN},
     r"/spawn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     r"/spawn/([^/]+)": {"GET": OWN, "POST": OWN},
-    r"/spawn/([^/]+)/([^/]+)": {"GET": OWN, "POST": OWN},
+    r"/spawn/([^/]+)/([^/]+)": {
+        "GET": NOBODY,
+        "POST": NOBODY,
+    },  # only dashboards have servers with names
     r"/spawn-pending/([^/]+)": {"GET": OWN},
     r"/spawn-pending/([^/]+)/([^/]+)": {"GET": NOBODY},  # there are no named servers
     r"/static/(.*)": {"GET": EVERYBODY},
@@ -73,7 +76,11 @@ TABLE: dict[str, dict[str, set[str]]] = {
     r"/api/users/([^/]+)/admin-access": {"POST": NOBODY},
     r"/api/users/([^/]+)/server": dict.fromkeys(METHODS, CLASS),
     r"/api/users/([^/]+)/server/progress": {"GET": CLASS},
-    r"/api/users/([^/]+)/servers/([^/]*)": dict.fromkeys(METHODS, CLASS),
+    r"/api/users/([^/]+)/servers/([^/]*)": {
+        **dict.fromkeys(METHODS, CLASS),
+        "POST": NOBODY,
+        "PUT": NOBODY,
+    },
     r"/api/users/([^/]+)/servers/([^/]*)/progress": {"GET": CLASS},
     r"/api/users/([^/]+)/shared": {"GET": OWN},
     r"/api/users/([^/]+)/shared/([^/]+)/([^/]*)": {"GET": OWN, "DELETE": OWN},

@@ -21,7 +21,7 @@ from madang_dashboard.gate import Door, Nothing
 from madang_dashboard.gate import proof as given_proof
 from madang_hub.dashboards.gateway import here, sealed
 from madang_hub.dashboards.gateway.apps import App, Apps
-from madang_hub.dashboards.gateway.gateway import Doing, FailedError
+from madang_hub.dashboards.gateway.gateway import Doing, FailedError, FullError
 from madang_hub.dashboards.gateway.here import HubGateway
 from madang_hub.dashboards.gateway.hub import AppsHub, HubAwayError, Server
 from madang_hub.dashboards.gateway.life import Patience
@@ -338,3 +338,28 @@ async def test_a_stop_does_not_wait_for_the_hub(stage: Stage) -> None:
     await stage.settled()
     assert stage.hub.stopped == [name]
     assert stage.gateway.in_use() == frozenset()
+
+
+async def test_one_person_does_not_fill_an_app(stage: Stage) -> None:
+    await stage.ready()
+    made = published("slug", "0" * 64)
+
+    async def opened(visitor: str) -> str:
+        try:
+            return await stage.gateway.open(made, visitor, "ko", "")
+        except FullError as refused:
+            return str(refused.sentence)
+
+    found = [await opened("minji") for _ in range(30)]
+    assert [f.startswith("visit/") for f in found] == [True] * 2 + [False] * 28
+    assert "many times" in found[2]
+    assert stage.gateway.state("slug").doing is Doing.READY
+    for _ in range(2):
+        assert (await opened("james")).startswith("visit/")
+    assert stage.gateway.state("slug").doing is Doing.FULL
+    assert "All seats" in await opened("kim")
+    # nobody asked for those pages; and what was refused is not held against anybody
+    stage.now[0] += 10
+    assert stage.gateway.state("slug").doing is Doing.READY
+    assert (await opened("kim")).startswith("visit/")
+    assert (await opened("minji")).startswith("visit/")

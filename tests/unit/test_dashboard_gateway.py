@@ -136,12 +136,21 @@ def test_what_the_app_does_not_know_has_ended() -> None:
 
 
 def test_a_person_begins_so_many_visits_in_a_minute() -> None:
-    visits = Visits(Limits(minute=3, linked=5))
-    assert [visits.may_begin("minji", t) for t in (0, 1, 2, 3)] == [True, True, True, False]
-    assert visits.may_begin("james", 3)
-    assert visits.may_begin("minji", 60)
+    visits = Visits(Limits(minute=3, linked=5, open=99))
+
+    def begun(visitor: str, now: float) -> bool:
+        # a try that was refused, say because all seats are taken, does not count
+        may = [visits.may_begin(visitor, now) for _ in range(9)]
+        if may[0]:
+            begin(visits, f"{visitor}-{len(visits.here)}", visitor, now)
+        assert len(set(may)) == 1
+        return may[0]
+
+    assert [begun("minji", t) for t in (0, 1, 2, 3)] == [True, True, True, False]
+    assert begun("james", 3)
+    assert begun("minji", 60)
     # whoever came by a link may be many
-    assert [visits.may_begin("link:1", 0) for _ in range(6)] == [True] * 5 + [False]
+    assert [begun("link:1", 60) for _ in range(6)] == [True] * 5 + [False]
 
 
 def test_a_person_has_so_many_open() -> None:
@@ -154,6 +163,39 @@ def test_a_person_has_so_many_open() -> None:
     assert visits.may_begin("link:1", 1)
     visits.end(first)
     assert visits.may_begin("minji", 2)
+
+
+def test_what_nobody_asks_for_holds_a_seat_for_a_moment() -> None:
+    visits = Visits()
+    asked = begin(visits)
+    begin(visits, "w" * 32)
+    assert visits.taken("app-a", 9.9) == 2
+    visits.page(asked.name, 9.9)
+    assert visits.taken("app-a", 10) == 1
+    assert visits.taken("app-b", 10) == 0
+
+
+@pytest.mark.parametrize(("seats", "most"), [(1, 2), (7, 2), (12, 3), (40, 10)])
+def test_nobody_takes_more_than_a_part_of_an_app(seats: int, most: int) -> None:
+    visits = Visits()
+
+    def come(visitor: str) -> int:
+        began = 0
+        while visits.shares("app-a", visitor, seats, 0) and began < 99:
+            begin(visits, f"{visitor}-{began}", visitor)
+            began += 1
+        return began
+
+    assert come("minji") == most
+    assert come("james") == most
+    assert come("link:1") == most
+    # by a link come many, each of whom asks for the page
+    for visit in list(visits.here.values()):
+        visits.page(visit.name, 0)
+    assert come("link:1") == most
+    assert come("minji") == 0
+    # in another app there is room
+    assert visits.shares("app-b", "minji", seats, 0)
 
 
 def test_requests_of_a_visit_are_counted() -> None:

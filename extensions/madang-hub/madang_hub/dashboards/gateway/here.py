@@ -62,6 +62,10 @@ def order_of(dashboard: Dashboard, version: Version, *, checked: bool = False) -
     )
 
 
+def _seats(app: App) -> int:
+    return app.seen.seats if app.seen is not None else 0
+
+
 class HubGateway:
     """:class:`.gateway.Gateway` by servers of the Hub. Made, and used, inside one loop.
 
@@ -123,8 +127,20 @@ class HubGateway:
         return AppState(doing, percent, Sentence(_SAID[doing]))
 
     def _full(self, app: App) -> bool:
-        seats = app.seen.seats if app.seen is not None else 0
-        return len(self.open_visits.of_app(app.name)) >= seats
+        return self.open_visits.taken(app.name, self.clock()) >= _seats(app)
+
+    def _admit(self, app: App, visitor: str) -> None:
+        """Whether the visitor may begin a visit in ``app`` now.
+
+        Raises:
+            FullError: not now.
+        """
+        if self._full(app):
+            raise FullError(_SAID[Doing.FULL])
+        visits, now = self.open_visits, self.clock()
+        shares = visits.shares(app.name, visitor, _seats(app), now)
+        if not shares or not visits.may_begin(visitor, now):
+            raise FullError(_OFTEN)
 
     async def open(self, dashboard: Dashboard, visitor: str, language: str, query: str) -> str:
         """As :meth:`.gateway.Gateway.open`."""
@@ -146,11 +162,13 @@ class HubGateway:
             raise FailedError(_SAID[Doing.FAILED]) from None
         finally:
             self._waiting -= 1
+        if app.life.runs:
+            self._admit(app, visitor)
         await self._proved(app)
         if not app.life.runs or self.apps.current.get(dashboard.slug) is not app:
             raise FailedError(_SAID[Doing.FAILED])
-        if self._full(app):
-            raise FullError(_SAID[Doing.FULL])
+        # others may have come meanwhile
+        self._admit(app, visitor)
         name = secrets.token_urlsafe(24)
         self.open_visits.begin(
             name, dashboard.slug, app.name, visitor, language, self.clock(), time.time()

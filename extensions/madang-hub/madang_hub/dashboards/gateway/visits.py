@@ -75,6 +75,9 @@ class Limits:
     Attributes:
         minute: visits that a person may begin in a minute; ``linked``: all together who came by one link.
         open: visits that a person may have open at the same time; nothing for links.
+        share: one person may have this part of an app's seats, and two in any case. Of whoever came by one link
+            as many may be waited for, whose pages nobody asked for yet.
+        held: seconds that a visit takes a seat whose page nobody asks for.
         rate, burst: requests of a visit in a second on average, and at once: a page loads some hundred files.
         sockets: of one visit at the same time.
         waits: people who may wait for one app to start.
@@ -83,6 +86,8 @@ class Limits:
     minute: int = 20
     linked: int = 120
     open: int = 10
+    share: float = 0.25
+    held: float = 10.0
     rate: float = 20.0
     burst: float = 600.0
     sockets: int = 2
@@ -106,13 +111,12 @@ class Visits:
     """When each visitor began visits in the last minute."""
 
     def may_begin(self, visitor: str, now: float) -> bool:
-        """Whether the visitor may begin one more; it counts as a try, whatever comes of it."""
+        """Whether the visitor may begin one more; only those that began count."""
         self._forget(now)
-        times = self.lately.setdefault(visitor, deque())
         linked = by_link(visitor)
-        if len(times) >= (self.limits.linked if linked else self.limits.minute):
+        most = self.limits.linked if linked else self.limits.minute
+        if len(self.lately.get(visitor, ())) >= most:
             return False
-        times.append(now)
         return linked or sum(v.visitor == visitor for v in self.here.values()) < self.limits.open
 
     def _forget(self, now: float) -> None:
@@ -136,6 +140,7 @@ class Visits:
         bucket = Bucket(self.limits.rate, self.limits.burst, at=now)
         visit = Visit(name, slug, app, visitor, language, now, wall, bucket)
         self.here[name] = visit
+        self.lately.setdefault(visitor, deque()).append(now)
         return visit
 
     def get(self, name: str) -> Visit:
@@ -178,6 +183,22 @@ class Visits:
     def of_app(self, app: str) -> list[Visit]:
         """Those in one app."""
         return [v for v in self.here.values() if v.app == app]
+
+    def _seated(self, app: str, now: float) -> list[Visit]:
+        held = self.limits.held
+        return [v for v in self.of_app(app) if v.shown is not None or now - v.began < held]
+
+    def taken(self, app: str, now: float) -> int:
+        """Seats of ``app`` that are taken at ``now``."""
+        return len(self._seated(app, now))
+
+    def shares(self, app: str, visitor: str, seats: int, now: float) -> bool:
+        """Whether the visitor leaves the others enough of the ``seats`` of ``app`` with one visit more."""
+        own = [v for v in self._seated(app, now) if v.visitor == visitor]
+        if by_link(visitor):
+            # they are many; but one of them alone can begin what nobody looks at
+            own = [v for v in own if v.shown is None]
+        return len(own) < max(2, int(seats * self.limits.share))
 
     def unasked(self, now: float, patience: float) -> list[Visit]:
         """Those whose page nobody asked for in ``patience`` seconds."""
