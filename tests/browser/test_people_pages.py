@@ -160,9 +160,8 @@ def test_a_lesson(visit: Visit, room: Classroom, language: Language) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(
-    "language", ["ko", pytest.param("en", marks=pytest.mark.long)], indirect=True
-)
+@pytest.mark.long
+@pytest.mark.parametrize("language", ["ko", "en"], indirect=True)
 def test_a_look_in_into_a_container(
     visit: Visit, server_mode: Deployment, language: Language, tmp_path: Path
 ) -> None:

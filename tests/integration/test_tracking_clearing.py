@@ -76,7 +76,7 @@ class Files:
         return {str(path.relative_to(place)): path.stat().st_size for path in files}
 
 
-@pytest.fixture(scope="module", params=["folder", "bucket"])
+@pytest.fixture(scope="module", params=["folder", pytest.param("bucket", marks=pytest.mark.long)])
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stack, Files]]:
