@@ -15,6 +15,7 @@ from typing import Any
 import docker
 import pytest
 import requests
+from conftest import missing
 from support.apps import AppsHub, Gate, gate
 from support.dashboard import ROOT, named
 from support.deployment import new_prefix, wait_for
@@ -78,7 +79,7 @@ def hub(
 ) -> Iterator[tuple[AppsHub, Guard]]:
     """The Hub in server mode; its engine is the filtered one."""
     if os.geteuid() != 0:
-        pytest.skip("firewall rules need root")
+        missing("the account root, for firewall rules,")
     data = tmp_path_factory.mktemp("apps") / "data"
     data.mkdir()
     prefix, socket = new_prefix(), data / "run" / "engine" / "engine.sock"

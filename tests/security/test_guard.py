@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import missing
 from support.deployment import wait_for
 
 from .conftest import Guard, Server, now
@@ -41,7 +42,7 @@ def ours(guard: Guard) -> list[str]:
 def second(engine: object) -> Iterator[Guard]:
     """Another installation's guard."""
     if os.geteuid() != 0:
-        pytest.skip("firewall rules need root")
+        missing("the account root, for firewall rules,")
     made = Guard(Path(tempfile.mkdtemp(prefix="madang-guard-")), "quay", 8123)
     made.start()
     yield made
